@@ -1,0 +1,51 @@
+//! The trait that every backend implements.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures_core::stream::BoxStream;
+
+use crate::{Applied, Desired, Observed, Orphan, ProviderError, Refusal, Revision, Steps};
+
+/// One configured firewall object, kept open to a set of addresses and closed to everybody else.
+#[async_trait]
+pub trait Provider: fmt::Debug + Send + Sync {
+    /// Reads what the target admits now.
+    ///
+    /// # Errors
+    /// [`ProviderError::Denied`] without the right to read, [`ProviderError::Transient`] where no believable read was had.
+    async fn observe(&self) -> Result<Observed, ProviderError>;
+
+    /// Decides where each prefix goes. Pure; moves nothing without need.
+    ///
+    /// No steps where the addresses are the same and the skeleton is intact, however the entries are split.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where it does not fit or what stands there is not ours.
+    fn place(&self, observed: &Observed, desired: &Desired) -> Result<Steps, Refusal>;
+
+    /// Makes the steps. Idempotent. At every instant admits at least what is both observed and desired; touches
+    /// nothing it does not own.
+    ///
+    /// # Errors
+    /// [`ProviderError::Conflict`] where the target is no longer what `base` saw; nothing was changed then, or
+    /// what was changed is a prefix of the steps and safe to plan again from.
+    async fn apply(&self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError>;
+
+    /// Removes all that is ours of this target, and nothing else. Absent already is success with nothing applied.
+    ///
+    /// # Errors
+    /// As [`Provider::apply`].
+    async fn withdraw(&self) -> Result<Applied, ProviderError>;
+
+    /// Removes orphans that an observation of this provider listed; those that are gone already are passed over.
+    ///
+    /// # Errors
+    /// As [`Provider::apply`].
+    async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError>;
+
+    /// Something changed that may be ours: a wake-up, never data. `None` where the firewall cannot tell.
+    fn watch(&self) -> Option<BoxStream<'static, ()>> {
+        None
+    }
+}

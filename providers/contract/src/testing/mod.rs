@@ -1,0 +1,1 @@
+//! The memory provider and the conformance suite that every provider runs.

@@ -1,0 +1,5 @@
+//! Where publications come from.
+
+mod publication;
+
+pub use publication::{Cloud, Digest, Publication, Tag};
