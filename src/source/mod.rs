@@ -16,11 +16,22 @@
 //! providers, lists or targets.
 
 mod document;
+mod download;
 mod error;
+mod fetch;
+mod http;
+mod last_good;
+mod page;
+mod pins;
 mod publication;
 mod settings;
+#[expect(clippy::module_inception, reason = "the source is what the module is about")]
+mod source;
 
 pub use document::{DocumentError, Place, PrefixError, Problem, parse};
 pub use error::SourceError;
+pub use http::Validators;
+pub use last_good::{LastGood, LastGoodError, Record};
 pub use publication::{Cloud, Digest, Publication, Tag};
 pub use settings::{Kind, Settings};
+pub use source::{Fetched, Freshness, Source};

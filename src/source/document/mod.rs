@@ -16,6 +16,7 @@ use serde_json::error::Category;
 use sha2::{Digest as _, Sha256};
 
 pub use error::{DocumentError, Place, PrefixError, Problem};
+pub(crate) use instead::shown;
 
 use super::{Digest, Publication};
 use read::Reader;

@@ -238,7 +238,7 @@ impl<'de> Visitor<'de> for Properties<'_> {
         while let Some(field) = map.next_key()? {
             match field {
                 Property::ChangeNumber => {
-                    set(&mut change_number, "changeNumber", map.next_value_seed(Number(reader))?)?
+                    set(&mut change_number, "changeNumber", map.next_value_seed(Number(reader))?)?;
                 }
                 Property::Region => {
                     set(&mut region, "region", map.next_value_seed(Text { reader, field: "region", least: 0 })?)?;
