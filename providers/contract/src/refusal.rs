@@ -25,13 +25,15 @@ pub enum Limit {
     Capacity,
     /// Something of somebody else stands in the way.
     NotOurs,
+    /// The firewall knows nothing of the kind: a service tag by name where only addresses are understood.
+    Unsupported,
     /// The change would cut the connection that the operator works over.
     OwnSession,
 }
 
 impl Limit {
     /// Every limit, in the order of the documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Loss,
         Self::Growth,
         Self::MissingTag,
@@ -42,6 +44,7 @@ impl Limit {
         Self::SpecialSpace,
         Self::Capacity,
         Self::NotOurs,
+        Self::Unsupported,
         Self::OwnSession,
     ];
 
@@ -58,6 +61,7 @@ impl Limit {
             Self::SpecialSpace => "special-space",
             Self::Capacity => "capacity",
             Self::NotOurs => "not-ours",
+            Self::Unsupported => "unsupported",
             Self::OwnSession => "own-session",
         }
     }
