@@ -289,6 +289,7 @@ fn every_real_publication_is_read() {
         assert_eq!(publication.cloud.document_name(), real.cloud);
         assert_eq!(publication.change_number, real.change_number);
         assert_eq!(publication.sha256, real.sha256.parse::<Digest>().unwrap());
+        assert!(real.file.to_string_lossy().contains(&format!("_{}", real.date)));
         assert_eq!(publication.unknown_fields, 0, "{}", real.file.display());
         counts[Cloud::ALL.iter().position(|cloud| *cloud == publication.cloud).unwrap()] += 1;
         tags += publication.tags.len();

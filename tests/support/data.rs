@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// The folder of real data, `TAGWALL_DATA` or `../shared/data` beside the checkout. Where it is missing, this says so
 /// and gives `None`, or panics in CI.
-pub fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let folder = std::env::var_os("TAGWALL_DATA").map_or_else(beside, PathBuf::from);
     if folder.is_dir() {
@@ -20,29 +20,29 @@ pub fn folder() -> Option<PathBuf> {
 /// One real publication, as the manifest tells of it.
 #[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Real {
+pub(crate) struct Real {
     /// Its path below [`publications`].
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// What its `cloud` field says.
-    pub cloud: String,
+    pub(crate) cloud: String,
     /// `YYYYMMDD`.
-    pub date: String,
+    pub(crate) date: String,
     /// Its change number.
-    pub change_number: u64,
+    pub(crate) change_number: u64,
     /// Its size.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Its hash.
-    pub sha256: String,
+    pub(crate) sha256: String,
 }
 
 /// All 210 real publications, in the order of the manifest.
-pub fn manifest() -> Option<Vec<Real>> {
+pub(crate) fn manifest() -> Option<Vec<Real>> {
     let manifest = std::fs::read(folder()?.join("service-tags-manifest.json")).unwrap();
     Some(serde_json::from_slice(&manifest).unwrap())
 }
 
 /// The folder of the unpacked publications, unpacked once for each target directory.
-pub fn publications() -> Option<PathBuf> {
+pub(crate) fn publications() -> Option<PathBuf> {
     let archive = folder()?.join("service-tags.tar.zst");
     let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("service-tags");
     if !unpacked.is_dir() {
@@ -58,7 +58,7 @@ pub fn publications() -> Option<PathBuf> {
 }
 
 /// The real bodies that came in place of a document, with their names.
-pub fn feed_failures() -> Option<Vec<(String, Vec<u8>)>> {
+pub(crate) fn feed_failures() -> Option<Vec<(String, Vec<u8>)>> {
     let entries = std::fs::read_dir(folder()?.join("feed-failures")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut bodies: Vec<_> = paths

@@ -20,13 +20,13 @@ use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use url::Url;
 
 /// Where Microsoft's download page stands, on any host.
-pub const PAGE: &str = "/en-us/download/details.aspx?id=56519";
+pub(crate) const PAGE: &str = "/en-us/download/details.aspx?id=56519";
 
 /// The page behind it.
-pub const CONFIRMATION: &str = "/en-us/download/confirmation.aspx?id=56519";
+pub(crate) const CONFIRMATION: &str = "/en-us/download/confirmation.aspx?id=56519";
 
 /// A running server. It stops when dropped.
-pub struct Feed {
+pub(crate) struct Feed {
     address: SocketAddr,
     tls: bool,
     shared: Arc<Shared>,
@@ -43,22 +43,22 @@ struct Shared {
 
 /// A request that came.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// Path and query.
-    pub path: String,
+    pub(crate) path: String,
     headers: Vec<(String, String)>,
 }
 
 impl Request {
     /// The value of a header, if it was sent.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: Body,
@@ -85,48 +85,48 @@ impl Reply {
     }
 
     /// Status 200 and a body.
-    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self::new(200, Body::Whole(body.into()))
     }
 
     /// Another status.
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self::new(status, Body::Whole(format!("<html><title>{status}</title></html>").into_bytes()))
     }
 
     /// A redirect.
-    pub fn redirect(to: &str) -> Self {
+    pub(crate) fn redirect(to: &str) -> Self {
         Self::status(302).header("Location", to)
     }
 
     /// Promises the body and closes the connection after so many bytes.
-    pub fn cut(body: impl Into<Vec<u8>>, after: usize) -> Self {
+    pub(crate) fn cut(body: impl Into<Vec<u8>>, after: usize) -> Self {
         Self::new(200, Body::Cut(body.into(), after))
     }
 
     /// Sends so many bytes and then nothing more.
-    pub fn stall(body: impl Into<Vec<u8>>, after: usize) -> Self {
+    pub(crate) fn stall(body: impl Into<Vec<u8>>, after: usize) -> Self {
         Self::new(200, Body::Stall(body.into(), after))
     }
 
     /// Sends a byte at a time.
-    pub fn drip(body: impl Into<Vec<u8>>, pause: Duration) -> Self {
+    pub(crate) fn drip(body: impl Into<Vec<u8>>, pause: Duration) -> Self {
         Self::new(200, Body::Drip(body.into(), pause))
     }
 
     /// Sends the same piece over and over.
-    pub fn endless(piece: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn endless(piece: impl Into<Vec<u8>>) -> Self {
         Self::new(200, Body::Endless(piece.into()))
     }
 
     /// Closes the connection without an answer.
-    pub fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self::new(200, Body::Nothing)
     }
 
     /// Adds a header.
     #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -134,12 +134,12 @@ impl Reply {
 
 impl Feed {
     /// A server with TLS.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(true)
     }
 
     /// A server without.
-    pub fn plain() -> Self {
+    pub(crate) fn plain() -> Self {
         Self::with(false)
     }
 
@@ -165,50 +165,50 @@ impl Feed {
     }
 
     /// The server's authority, a PEM file.
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
     }
 
     /// `localhost` and its port.
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("localhost:{}", self.address.port())
     }
 
     /// The same server under a name that tests do not pin.
-    pub fn other_host(&self) -> String {
+    pub(crate) fn other_host(&self) -> String {
         self.address.to_string()
     }
 
     /// The address of a path on it.
-    pub fn url(&self, path: &str) -> Url {
+    pub(crate) fn url(&self, path: &str) -> Url {
         let scheme = if self.tls { "https" } else { "http" };
         Url::parse(&format!("{scheme}://{}{path}", self.host())).unwrap()
     }
 
     /// Answers a path (with its query) this way, every time, after the answers given before; the last one is repeated.
-    pub fn on(&self, path: &str, reply: Reply) -> &Self {
+    pub(crate) fn on(&self, path: &str, reply: Reply) -> &Self {
         self.shared.replies.lock().unwrap().entry(path.to_owned()).or_default().push_back(reply);
         self
     }
 
     /// Forgets what was to be answered and what was asked.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.shared.replies.lock().unwrap().clear();
         self.shared.requests.lock().unwrap().clear();
     }
 
     /// Every request so far.
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap().clone()
     }
 
     /// The paths of every request so far.
-    pub fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         self.requests().into_iter().map(|request| request.path).collect()
     }
 
     /// Settings that fetch from this server, as impatient as tests are.
-    pub fn settings(&self, kind: Kind) -> Settings {
+    pub(crate) fn settings(&self, kind: Kind) -> Settings {
         Settings {
             kind,
             extra_ca: self.tls.then(|| self.ca()),
@@ -274,16 +274,14 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared
     let reply = shared.reply_to(&request.path);
     shared.requests.lock().unwrap().push(request);
 
-    let mut text = format!("HTTP/1.1 {} Whatever\r\nConnection: close\r\n", reply.status);
-    for (name, value) in &reply.headers {
-        text += &format!("{name}: {value}\r\n");
-    }
+    let mut lines = vec![format!("HTTP/1.1 {} Whatever", reply.status), "Connection: close".to_owned()];
+    lines.extend(reply.headers.iter().map(|(name, value)| format!("{name}: {value}")));
     if let Body::Whole(body) | Body::Cut(body, _) | Body::Stall(body, _) | Body::Drip(body, _) = &reply.body {
-        text += &format!("Content-Length: {}\r\n", body.len());
+        lines.push(format!("Content-Length: {}", body.len()));
     }
-    text += "\r\n";
+    let head = lines.join("\r\n") + "\r\n\r\n";
     if !matches!(reply.body, Body::Nothing) {
-        stream.write_all(text.as_bytes()).await?;
+        stream.write_all(head.as_bytes()).await?;
     }
     match reply.body {
         Body::Whole(body) => stream.write_all(&body).await?,

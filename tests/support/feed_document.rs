@@ -1,12 +1,12 @@
 //! Documents in Microsoft's form, with prefixes kept for documentation.
 
 /// A document of the public cloud with these tags and prefixes.
-pub fn document(change_number: u64, tags: &[(&str, &[&str])]) -> String {
+pub(crate) fn document(change_number: u64, tags: &[(&str, &[&str])]) -> String {
     document_of("Public", change_number, tags)
 }
 
 /// A document of any cloud, laid out as Microsoft does: CRLF, two spaces, no final newline.
-pub fn document_of(cloud: &str, change_number: u64, tags: &[(&str, &[&str])]) -> String {
+pub(crate) fn document_of(cloud: &str, change_number: u64, tags: &[(&str, &[&str])]) -> String {
     let tags: Vec<String> = tags.iter().map(|(name, prefixes)| tag(name, prefixes)).collect();
     let document = format!(
         "{{\n  \"changeNumber\": {change_number},\n  \"cloud\": \"{cloud}\",\n  \"values\": [\n{}\n  ]\n}}",
@@ -41,7 +41,7 @@ fn tag(name: &str, prefixes: &[&str]) -> String {
 }
 
 /// A small document with some of everything.
-pub fn small() -> String {
+pub(crate) fn small() -> String {
     document(
         376,
         &[

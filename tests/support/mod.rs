@@ -1,6 +1,6 @@
 //! What the end-to-end tests stand on.
 
-pub mod data;
-pub mod feed;
-pub mod feed_document;
-pub mod feed_proxy;
+pub(crate) mod data;
+pub(crate) mod feed;
+pub(crate) mod feed_document;
+pub(crate) mod feed_proxy;
