@@ -230,8 +230,7 @@ fn half_answers_are_no_answers() {
 #[test]
 fn silence_and_slowness_are_bounded() {
     let read_timeout = |settings: &mut Settings| settings.read_timeout = Duration::from_millis(100);
-    let feed = check_with(Reply::stall(small(), 300), read_timeout, "network", "no whole answer from URL: ");
-    assert_eq!(feed.paths().len(), 3);
+    check_with(Reply::stall(small(), 300), read_timeout, "network", "no whole answer from URL: ");
     // Never silent for long and never done: only the total ends it.
     let total_timeout = |settings: &mut Settings| settings.total_timeout = Duration::from_millis(500);
     let drip = Reply::drip(vec![b' '; 1 << 20], Duration::from_millis(10));
