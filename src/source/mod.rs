@@ -1,5 +1,37 @@
-//! Where publications come from.
+//! Where publications come from: Microsoft's download page, a file, or a mirror, with the last good one behind them.
+//!
+//! ```text
+//! Settings ─▶ Source::fetch ─▶ download │ url │ file ─▶ document::parse ─▶ Fetched ─▶ LastGood::store (the caller, on a real pass)
+//!                    └────────── where that fails: LastGood::newest ◀───────────────────────┘
+//! ```
+//!
+//! # Invariants
+//! * Fetching writes nothing: a dry run leaves no trace.
+//! * No byte comes from a host that is not pinned, and none over plain HTTP but from a mirror on the loopback.
+//! * A [`Publication`] was checked whole: there is no way to one but [`parse`].
+//! * A publication of another cloud is an error of its own, and never replaced by the last good one: the pass refuses.
+//! * What is stored is believed only where its bytes have the hash that names it.
+//!
+//! Which publication is older than the last accepted one is judged by the plan, not here. Sources know nothing of
+//! providers, lists or targets.
 
+mod document;
+mod download;
+mod error;
+mod fetch;
+mod http;
+mod last_good;
+mod page;
+mod pins;
 mod publication;
+mod settings;
+#[expect(clippy::module_inception, reason = "the source is what the module is about")]
+mod source;
 
+pub use document::{DocumentError, Place, PrefixError, Problem, parse};
+pub use error::SourceError;
+pub use http::Validators;
+pub use last_good::{LastGood, LastGoodError, Record};
 pub use publication::{Cloud, Digest, Publication, Tag};
+pub use settings::{Kind, Settings};
+pub use source::{Fetched, Freshness, Source};

@@ -1,0 +1,95 @@
+//! Microsoft's download page: from the page to its newest document, and the ways round when the page fails.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Weekday};
+use url::Url;
+
+use super::fetch::{Arrival, Fetch};
+use super::http::{Answer, chain};
+use super::page::{self, Link};
+use super::{SourceError, page::newest_link};
+
+/// The most bytes a page may have; real ones have some hundred thousand.
+const PAGE_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// How many weeks back a newer document is looked for beside the last known one.
+const WEEKS: usize = 5;
+
+impl Fetch<'_> {
+    /// The newest document: where the page links to, else the confirmation page, else beside the last known one.
+    pub(super) async fn newest(&mut self) -> Result<Arrival, SourceError> {
+        let page = self.settings.page()?;
+        let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let failure = match self.link_from(&page, today).await {
+            Ok(link) => return self.document(&link.url, self.settings.attempts).await,
+            Err(error) => error,
+        };
+        self.warnings.push(chain(&failure));
+        // A host that cannot be reached at all does not answer under another path either.
+        let unreachable = matches!(failure, SourceError::Network { .. } | SourceError::Tls { .. });
+        if let Some(confirmation) = confirmation(&page).filter(|_| !unreachable) {
+            match self.link_from(&confirmation, today).await {
+                Ok(link) => return self.document(&link.url, self.settings.attempts).await,
+                Err(error) => self.warnings.push(chain(&error)),
+            }
+        }
+        match self.stored.and_then(|stored| stored.record.url.clone()) {
+            Some(known) => self.beside(&known, today, failure).await,
+            None => Err(failure),
+        }
+    }
+
+    async fn link_from(&self, page: &Url, today: Date) -> Result<Link, SourceError> {
+        let once = || async {
+            match self.http.get(page, PAGE_LIMIT, None).await? {
+                Answer::Body { bytes, .. } => Ok(bytes),
+                Answer::NotModified => Err(SourceError::Status { url: page.clone(), status: 304, retry_after: None }),
+            }
+        };
+        let bytes = self.http.retrying(self.settings.attempts, once).await?;
+        let cloud = self.settings.cloud;
+        newest_link(&String::from_utf8_lossy(&bytes), cloud, &self.http.pins, today)
+            .map_err(|seen| SourceError::NoLink { page: page.clone(), cloud, seen })
+    }
+
+    /// The newest document at the last known path: those of the last Mondays, then the known one itself.
+    async fn beside(&mut self, known: &Url, today: Date, failure: SourceError) -> Result<Arrival, SourceError> {
+        let since = page::date_in(page::name(known));
+        let mondays = since.into_iter().flat_map(|since| mondays(today, since));
+        let candidates: Vec<Url> = mondays.filter_map(|monday| page::with_date(known, monday)).collect();
+        for url in candidates.iter().chain([known]) {
+            match self.document(url, 1).await {
+                Ok(arrival) => {
+                    self.warnings.push(format!("{url} was found by its name alone, without the page"));
+                    return Ok(arrival);
+                }
+                // Not there: answered as such, or with a page that says so.
+                Err(SourceError::Status { status: 403 | 404 | 410, .. } | SourceError::Document { .. }) => {}
+                Err(error) if error.is_wrong_cloud() => return Err(error),
+                Err(error) => {
+                    self.warnings.push(chain(&error));
+                    break;
+                }
+            }
+        }
+        Err(failure)
+    }
+}
+
+/// The page that came after the details page for years, and still exists now and then.
+fn confirmation(page: &Url) -> Option<Url> {
+    if !page::name(page).eq_ignore_ascii_case("details.aspx") {
+        return None;
+    }
+    let mut url = page.clone();
+    url.path_segments_mut().ok()?.pop().push("confirmation.aspx");
+    Some(url)
+}
+
+/// The Mondays after a date up to today, newest first. Documents are dated by Mondays.
+fn mondays(today: Date, since: Date) -> impl Iterator<Item = Date> {
+    let newest =
+        if today.weekday() == Weekday::Monday { Some(today) } else { today.nth_weekday(-1, Weekday::Monday).ok() };
+    let before = |monday: &Date| monday.nth_weekday(-1, Weekday::Monday).ok();
+    std::iter::successors(newest, before).take_while(move |monday| *monday > since).take(WEEKS)
+}

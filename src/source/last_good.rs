@@ -1,0 +1,293 @@
+//! The last good publications on disk: documents named by their hash, and a record of the newest for each cloud and
+//! kind of source.
+//!
+//! ```text
+//! <directory>/publications/<sha256>.json          a document, byte for byte
+//! <directory>/last-good-<cloud>-<kind>.json       which one is the newest, from where, seen when (a Record)
+//! ```
+//! Every file is written beside its place, flushed and moved there, so that a reader or a crash meets the old one or the
+//! new one. What is read counts only where its bytes have the hash it is named by.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use url::Url;
+
+use super::http::Validators;
+use super::{Digest, Fetched, Freshness, Kind, Settings, document};
+
+/// The version of the record's format.
+const VERSION: u32 = 1;
+
+/// What files are called until they are whole.
+const UNFINISHED: &str = ".unfinished-";
+
+/// A directory with the last good publications.
+#[derive(Clone, Debug)]
+pub struct LastGood {
+    directory: PathBuf,
+}
+
+/// What is known of the newest stored publication of a cloud and kind of source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Record {
+    /// Which document.
+    pub sha256: Digest,
+    /// Where it came from, to be shown.
+    pub origin: String,
+    /// Its address, for kinds that have one.
+    pub url: Option<Url>,
+    /// The date in its file name.
+    pub date: Option<Date>,
+    /// Its change number.
+    pub change_number: u64,
+    /// What the server calls this version.
+    pub validators: Validators,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+    /// When the source last said that it is the newest.
+    pub confirmed_at: Timestamp,
+}
+
+/// Why something stored is of no use.
+#[derive(Debug, Error)]
+pub enum LastGoodError {
+    /// It cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The bytes are not those that were stored.
+    #[error("the stored publication `{}` is damaged: its bytes do not have the hash in its name", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The record names a document that is not there.
+    #[error("the stored publication `{}` is gone", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The record is none of ours, or of another version.
+    #[error("the record of the last good publication `{}` cannot be understood", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl LastGood {
+    /// Uses a directory. Nothing is read or made yet.
+    pub fn open(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// Keeps a publication and notes that it is the newest of its cloud and kind. Of a last good one nothing is new,
+    /// so nothing is written.
+    ///
+    /// # Errors
+    /// Where the directory cannot be written.
+    pub fn store(&self, fetched: &Fetched) -> io::Result<()> {
+        if matches!(fetched.freshness, Freshness::LastGood { .. }) {
+            return Ok(());
+        }
+        let publication = &fetched.publication;
+        let path = self.document_path(publication.sha256);
+        fs::create_dir_all(self.documents())?;
+        // Writing 4 MB in every pass would wear out flash for nothing; reading them also mends a damaged copy.
+        if fs::read(&path).is_ok_and(|stored| stored == fetched.bytes) {
+            tracing::trace!(path = %path.display(), "stored already");
+        } else {
+            write_whole(&path, &fetched.bytes)?;
+        }
+        let on_disk = OnDisk {
+            version: VERSION,
+            location: location(&fetched.settings.kind),
+            sha256: publication.sha256.to_string(),
+            origin: publication.origin.clone(),
+            url: fetched.url.clone().map(String::from),
+            date: publication.date,
+            change_number: publication.change_number,
+            etag: fetched.validators.etag.clone(),
+            last_modified: fetched.validators.last_modified.clone(),
+            fetched_at: fetched.fetched_at,
+            confirmed_at: fetched.confirmed_at,
+        };
+        write_whole(&self.record_path(&fetched.settings), &serde_json::to_vec_pretty(&on_disk)?)
+    }
+
+    /// The newest publication for these settings: its record and its bytes, which have the right hash.
+    ///
+    /// # Errors
+    /// Where something is stored and of no use.
+    pub fn newest(&self, settings: &Settings) -> Result<Option<(Record, Vec<u8>)>, LastGoodError> {
+        let record = self.record(settings)?;
+        record.map(|record| self.bytes(&record).map(|bytes| (record, bytes))).transpose()
+    }
+
+    /// The record of the newest publication for these settings. One of another file or mirror than the settings name
+    /// is not theirs.
+    ///
+    /// # Errors
+    /// Where there is a record and it cannot be understood.
+    pub fn record(&self, settings: &Settings) -> Result<Option<Record>, LastGoodError> {
+        let path = self.record_path(settings);
+        let Some(bytes) = read(&path)? else { return Ok(None) };
+        let understood = serde_json::from_slice(&bytes).and_then(OnDisk::record);
+        let (place, record) = understood.map_err(|source| LastGoodError::Record { path, source })?;
+        Ok((place == location(&settings.kind)).then_some(record))
+    }
+
+    /// The stored document with that hash, if there is one.
+    ///
+    /// # Errors
+    /// Where it cannot be read or has another hash by now.
+    pub fn document(&self, sha256: Digest) -> Result<Option<Vec<u8>>, LastGoodError> {
+        let path = self.document_path(sha256);
+        match read(&path)? {
+            Some(bytes) if document::digest(&bytes) != sha256 => Err(LastGoodError::Damaged { path }),
+            found => Ok(found),
+        }
+    }
+
+    /// The document that a record names.
+    pub(super) fn bytes(&self, record: &Record) -> Result<Vec<u8>, LastGoodError> {
+        let found = self.document(record.sha256)?;
+        found.ok_or_else(|| LastGoodError::Gone { path: self.document_path(record.sha256) })
+    }
+
+    /// Removes every document but these and the newest ones, and what crashes have left half written. Nobody else may
+    /// be storing at the same time.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read or a file not be removed.
+    pub fn retain(&self, keep: &[Digest]) -> io::Result<()> {
+        let mut kept: Vec<String> = keep.iter().map(ToString::to_string).collect();
+        for path in files(&self.directory)? {
+            if is_unfinished(&path) {
+                fs::remove_file(&path)?;
+            } else if name(&path).starts_with("last-good-") {
+                // One that cannot be understood names nothing that could be used.
+                let understood = serde_json::from_slice::<OnDisk>(&fs::read(&path)?);
+                kept.extend(understood.map(|on_disk| on_disk.sha256));
+            }
+        }
+        for path in files(&self.documents())? {
+            let known = name(&path).strip_suffix(".json").is_some_and(|hash| kept.iter().any(|kept| kept == hash));
+            if !known {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn documents(&self) -> PathBuf {
+        self.directory.join("publications")
+    }
+
+    fn document_path(&self, sha256: Digest) -> PathBuf {
+        self.documents().join(format!("{sha256}.json"))
+    }
+
+    fn record_path(&self, settings: &Settings) -> PathBuf {
+        self.directory.join(format!("last-good-{}-{}.json", settings.cloud, settings.kind.name()))
+    }
+}
+
+/// A [`Record`] as it stands in its file.
+#[derive(Deserialize, Serialize)]
+struct OnDisk {
+    version: u32,
+    /// Which file or mirror; absent for downloads, which have one origin.
+    location: Option<String>,
+    sha256: String,
+    origin: String,
+    url: Option<String>,
+    date: Option<Date>,
+    change_number: u64,
+    etag: Option<String>,
+    last_modified: Option<String>,
+    fetched_at: Timestamp,
+    confirmed_at: Timestamp,
+}
+
+impl OnDisk {
+    fn record(self) -> serde_json::Result<(Option<String>, Record)> {
+        use serde::de::Error;
+        if self.version != VERSION {
+            return Err(Error::custom(format!("it is of version {}, known is {VERSION}", self.version)));
+        }
+        let record = Record {
+            sha256: self.sha256.parse().map_err(Error::custom)?,
+            origin: self.origin,
+            url: self.url.map(|url| Url::parse(&url)).transpose().map_err(Error::custom)?,
+            date: self.date,
+            change_number: self.change_number,
+            validators: Validators { etag: self.etag, last_modified: self.last_modified },
+            fetched_at: self.fetched_at,
+            confirmed_at: self.confirmed_at,
+        };
+        Ok((self.location, record))
+    }
+}
+
+fn location(kind: &Kind) -> Option<String> {
+    match kind {
+        Kind::Download => None,
+        Kind::File(path) => Some(path.display().to_string()),
+        Kind::Url(url) => Some(url.to_string()),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, LastGoodError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LastGoodError::Read { path: path.to_owned(), source }),
+    }
+}
+
+/// Puts a file in its place whole or not at all, and on the disk before it returns.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(UNFINISHED)
+        // Public data; the umask may make it stricter.
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// The plain files of a directory, none where there is no directory.
+fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    Ok(paths.into_iter().filter(|path| path.is_file()).collect())
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    name(path).starts_with(UNFINISHED)
+}
