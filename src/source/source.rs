@@ -10,7 +10,7 @@ use url::Url;
 
 use super::fetch::{Arrival, Fetch, Stored, check};
 use super::http::{Http, Validators, chain};
-use super::last_good::LastGood;
+use super::last_good::{LastGood, LastGoodError};
 use super::pins::Pins;
 use super::{Kind, Publication, Settings, SourceError, page};
 
@@ -105,6 +105,29 @@ impl Source {
                 None => Err(error),
             },
         }
+    }
+
+    /// The last good publication for these settings, whatever its age, without asking its source.
+    ///
+    /// # Errors
+    /// Where what is stored is damaged, or is no publication to this version of tagwall.
+    pub fn remembered(settings: &Settings, last_good: &LastGood) -> Result<Option<Fetched>, SourceError> {
+        let unusable = |source: LastGoodError| SourceError::Stored { source };
+        let Some((record, bytes)) = last_good.newest(settings).map_err(unusable)? else { return Ok(None) };
+        let publication = check(&bytes, &record.origin, record.date, settings)?;
+        let freshness =
+            Freshness::LastGood { fetched_at: record.fetched_at, because: "its source was not asked".to_owned() };
+        Ok(Some(Fetched {
+            publication,
+            bytes,
+            freshness,
+            warnings: Vec::new(),
+            fetched_at: record.fetched_at,
+            confirmed_at: record.confirmed_at,
+            url: record.url,
+            validators: record.validators,
+            settings: settings.clone(),
+        }))
     }
 
     async fn obtain(&self, stored: Option<&Stored<'_>>, warnings: &mut Vec<String>) -> Result<Arrival, SourceError> {
