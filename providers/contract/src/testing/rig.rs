@@ -37,7 +37,7 @@ pub trait Rig: Send {
     /// [`NotApplicable`] where the firewall has no such thing.
     async fn third_party(&mut self, target: Target, act: Act) -> Result<(), NotApplicable>;
 
-    /// From now on the target takes so many entries of each family, in all its slots together.
+    /// From now on the target takes so many entries of ours of each family, in all its slots together.
     ///
     /// # Errors
     /// [`NotApplicable`] where the firewall has no limit.
