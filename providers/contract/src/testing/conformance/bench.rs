@@ -256,6 +256,6 @@ pub(super) fn failed(what: &str, error: &dyn std::error::Error) -> Stop {
 }
 
 /// What an error has to be where nobody broke the firewall and nobody asked for a failure.
-pub(super) fn only_conflict(error: ProviderError) -> Verdict {
-    if matches!(error, ProviderError::Conflict(_)) { Ok(()) } else { Err(failed("the change", &error)) }
+pub(super) fn only_conflict(error: &ProviderError) -> Verdict {
+    if matches!(error, ProviderError::Conflict(_)) { Ok(()) } else { Err(failed("the change", error)) }
 }

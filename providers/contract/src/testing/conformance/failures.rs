@@ -174,7 +174,7 @@ async fn conflict(bench: &mut Bench<'_>, act: Act) -> Verdict {
             let now = observe(&*provider).await?;
             bench.check_reached(Target::First, &goal(), &now).await?;
         }
-        Err(error) => only_conflict(error)?,
+        Err(error) => only_conflict(&error)?,
     }
     bench.pass(Target::First, &goal()).await.map(drop)
 }
@@ -215,7 +215,7 @@ pub(super) async fn applied_twice(bench: &mut Bench<'_>) -> Verdict {
     let steps = place(&*provider, &seen, &goal())?;
     provider.apply(&seen.revision, &steps).await.map_err(|error| failed("the change", &error))?;
     if let Err(error) = provider.apply(&seen.revision, &steps).await {
-        only_conflict(error)?;
+        only_conflict(&error)?;
     }
     let now = observe(&*provider).await?;
     bench.check_reached(Target::First, &goal(), &now).await?;
