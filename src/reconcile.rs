@@ -24,14 +24,25 @@ const CONFLICT_ATTEMPTS: u32 = 5;
 /// What a pass may do, and for whom.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Show, change nothing.
-    pub dry_run: bool,
+    /// What it is run for.
+    pub purpose: Purpose,
     /// Refusals that the operator lets through.
     pub overrides: Vec<Limit>,
     /// The connection that the operator works over, not to be cut unasked.
     pub own_session: Option<OwnSession>,
     /// The time of the pass.
     pub now: Timestamp,
+}
+
+/// What a pass is run for. Only one of them changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To bring every target to what it should admit.
+    Enforce,
+    /// To show what that would do.
+    DryRun,
+    /// To tell what is enforced now.
+    Status,
 }
 
 /// The connection that the operator works over.
@@ -195,7 +206,7 @@ impl Work<'_> {
         if plan.steps.is_empty() {
             return Ok(Outcome::InSync(Box::new(plan)));
         }
-        if self.options.dry_run || self.target.policy == Policy::Observe {
+        if self.options.purpose != Purpose::Enforce || self.target.policy == Policy::Observe {
             return Ok(Outcome::Planned(Box::new(plan)));
         }
         tracing::debug!(target_name = %self.target.name, steps = plan.steps.entries.len(), moved, "applying");

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -193,7 +194,9 @@ impl StateDir {
         self.make()?;
         let path = self.0.join("state.json");
         let failed = |source| StateError::Io { action: "write", path: path.clone(), source };
-        let mut file = tempfile::NamedTempFile::new_in(&self.0).map_err(failed)?;
+        // Nothing in it is secret, and monitoring may want to read it: the umask decides, as for the other files.
+        let mode = std::fs::Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(&self.0).map_err(failed)?;
         serde_json::to_writer_pretty(&mut file, state).map_err(|error| failed(error.into()))?;
         file.write_all(b"\n").and_then(|()| file.as_file().sync_all()).map_err(failed)?;
         file.persist(&path).map_err(|error| failed(error.error))?;

@@ -40,7 +40,7 @@ pub fn sweepers(config: &Config) -> Vec<Result<Box<dyn Provider>, Failure>> {
 #[cfg(feature = "nftables")]
 mod nftables {
     use tagwall_nftables as nft;
-    use tagwall_provider::{OwnerMark, Provider, ProviderError};
+    use tagwall_provider::{OwnerMark, Provider};
 
     use crate::config::{Backend, Config, Protocol, Target, raw};
     use crate::report::Failure;
@@ -71,7 +71,7 @@ mod nftables {
 
     fn boxed(settings: nft::Settings) -> Made {
         let provider = nft::Nftables::new(settings);
-        let failed = |error: ProviderError| Failure::of(&error, error.hint());
+        let failed = |error: nft::CreateError| Failure::of(&error, None);
         provider.map(|provider| Box::new(provider) as Box<dyn Provider>).map_err(failed)
     }
 
@@ -98,9 +98,9 @@ mod nftables {
             raw::Mode::Set => {
                 let (family, table) = raw.table.as_deref().and_then(|table| table.split_once(' ')).unwrap_or_default();
                 let family = match family {
-                    "ip" => nft::Family::Ip,
-                    "ip6" => nft::Family::Ip6,
-                    _ => nft::Family::Inet,
+                    "ip" => nft::TableFamily::Ip,
+                    "ip6" => nft::TableFamily::Ip6,
+                    _ => nft::TableFamily::Inet,
                 };
                 nft::Mode::Set { family, table: table.to_owned(), v4: raw.v4.clone(), v6: raw.v6.clone(), claimed }
             }

@@ -11,7 +11,7 @@ use super::context::{Context, Without};
 use super::output::Output;
 use super::{CliError, sync};
 use crate::exit::ExitStatus;
-use crate::reconcile::{Options, against, without_publication};
+use crate::reconcile::{Options, Purpose, against, without_publication};
 use crate::report::{Failure, Outcome, Report, TargetReport, json, text};
 use crate::source::Source;
 use crate::state::TargetRecord;
@@ -19,7 +19,7 @@ use crate::state::TargetRecord;
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
     let kept = context.kept(&args.target)?;
-    let options = Options { dry_run: true, overrides: Vec::new(), own_session: None, now: context.now };
+    let options = Options { purpose: Purpose::Status, overrides: Vec::new(), own_session: None, now: context.now };
     let pass = match Source::remembered(&context.config.source, &context.last_good)? {
         Some(fetched) => against(fetched, &context.config, &context.last_good, &context.state, &kept, &options).await,
         None => {

@@ -9,7 +9,7 @@ use super::context::{Context, Without};
 use super::output::Output;
 use super::{CliError, record};
 use crate::exit::ExitStatus;
-use crate::reconcile::{Options, OwnSession, Pass, pass};
+use crate::reconcile::{Options, OwnSession, Pass, Purpose, pass};
 use crate::report::{Outcome, Report, json, text};
 use crate::state::StateError;
 
@@ -21,7 +21,7 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
     let kept = context.kept(&args.target)?;
     let source = context.source()?;
     let options = Options {
-        dry_run: args.dry_run,
+        purpose: if args.dry_run { Purpose::DryRun } else { Purpose::Enforce },
         overrides: args.overrides.clone(),
         own_session: if args.yes { None } else { own_session() },
         now: context.now,

@@ -96,11 +96,7 @@ fn confirm(args: &Withdraw, output: Output, question: &str) -> Result<(), CliErr
 }
 
 fn told(applied: Applied) -> String {
-    if applied == Applied::default() {
-        "nothing of ours was there".to_owned()
-    } else {
-        format!("withdrawn, {} entries removed", applied.removed)
-    }
+    if applied == Applied::default() { "nothing of ours was there".to_owned() } else { "withdrawn".to_owned() }
 }
 
 /// A line of the audit file about something that was taken away.

@@ -27,7 +27,7 @@ impl World {
         let mut config = config(text);
         config.source.kind = crate::source::Kind::File(dir.path().join("ServiceTags_Public_20260105.json"));
         let now = "2026-01-10T00:00:00Z".parse().unwrap();
-        let options = Options { dry_run: false, overrides: Vec::new(), own_session: None, now };
+        let options = Options { purpose: Purpose::Enforce, overrides: Vec::new(), own_session: None, now };
         let world = Self { dir, config, firewall: MemoryFirewall::new(), state: State::default(), options };
         world.publish(1, tags);
         world
@@ -90,10 +90,10 @@ async fn a_pass_applies_and_a_second_one_finds_nothing_to_do() {
 #[tokio::test]
 async fn a_dry_run_and_the_policy_observe_change_nothing() {
     let mut world = World::new(ONE, &[("Alpha", &["192.0.2.0/24"])]);
-    world.options.dry_run = true;
+    world.options.purpose = Purpose::DryRun;
     let report = world.pass().await;
     assert_eq!((outcomes(&report), report.exit_status()), (vec!["planned"], ExitStatus::Pending));
-    world.options.dry_run = false;
+    world.options.purpose = Purpose::Enforce;
     world.config.targets[0].policy = Policy::Observe;
     let report = world.pass().await;
     assert_eq!((outcomes(&report), report.exit_status()), (vec!["planned"], ExitStatus::Done));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tagwall_provider::{AddressCount, Admits, PerFamily};
 
 use super::{Outcome, Published, TargetReport};
+use crate::reconcile::Purpose;
 use crate::source::Freshness;
 
 /// A report, as JSON.
@@ -176,7 +177,7 @@ impl From<&super::Report> for Report {
         Self {
             schema: 1,
             started: report.started.to_string(),
-            dry_run: report.dry_run,
+            dry_run: report.purpose != Purpose::Enforce,
             exit_status: report.exit_status().code(),
             publication: report.publication.as_ref().map(Publication::from),
             warnings: report.warnings.clone(),

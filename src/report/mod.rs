@@ -15,7 +15,7 @@ use crate::accept;
 use crate::config::Target;
 use crate::exit::ExitStatus;
 use crate::plan::Plan;
-use crate::reconcile::{Kept, Options};
+use crate::reconcile::{Kept, Options, Purpose};
 use crate::source::{Cloud, Digest, Fetched, Freshness, SourceError};
 use crate::state::State;
 
@@ -24,8 +24,8 @@ use crate::state::State;
 pub struct Report {
     /// When it began.
     pub started: Timestamp,
-    /// Whether nothing was to be changed.
-    pub dry_run: bool,
+    /// What the pass was run for.
+    pub purpose: Purpose,
     /// The publication it went by, if one was had.
     pub publication: Option<Published>,
     /// What an operator should know and need not act on at once.
@@ -176,11 +176,11 @@ impl Outcome {
 
     /// What it means to a script. A plan is pending only where one was asked for: what the policy `observe`
     /// leaves undone in a real pass is as it should be.
-    const fn exit_status(&self, dry_run: bool) -> ExitStatus {
+    const fn exit_status(&self, purpose: Purpose) -> ExitStatus {
         match self {
             Self::InSync(_) | Self::Applied(..) => ExitStatus::Done,
-            Self::Planned(_) if dry_run => ExitStatus::Pending,
-            Self::Planned(_) => ExitStatus::Done,
+            Self::Planned(_) if matches!(purpose, Purpose::Enforce) => ExitStatus::Done,
+            Self::Planned(_) => ExitStatus::Pending,
             Self::Refused { .. } => ExitStatus::Refused,
             Self::Failed(_) => ExitStatus::Failed,
         }
@@ -192,7 +192,7 @@ impl Report {
     pub fn new(options: &Options, publication: Option<Published>) -> Self {
         Self {
             started: options.now,
-            dry_run: options.dry_run,
+            purpose: options.purpose,
             publication,
             warnings: Vec::new(),
             overridden: Vec::new(),
@@ -233,7 +233,7 @@ impl Report {
     /// The exit status of the pass: the worst of all targets.
     pub fn exit_status(&self) -> ExitStatus {
         let outcomes = self.targets.iter().map(|target| &target.outcome).chain(&self.outcome_without_targets);
-        outcomes.map(|outcome| outcome.exit_status(self.dry_run)).max().unwrap_or(ExitStatus::Done)
+        outcomes.map(|outcome| outcome.exit_status(self.purpose)).max().unwrap_or(ExitStatus::Done)
     }
 
     /// The outcomes of one kind.

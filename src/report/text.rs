@@ -4,12 +4,13 @@ use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use jiff::SignedDuration;
-use tagwall_provider::{Admits, Family, Refusal, Skeleton};
+use tagwall_provider::{Admits, Family, Refusal};
 
 use super::number::{addresses, counted, thousands};
 use super::{Failure, Outcome, Published, Report, TargetReport};
 use crate::config::{Backend, Policy, raw};
 use crate::plan::{Plan, Side};
+use crate::reconcile::Purpose;
 use crate::source::Freshness;
 
 const ADDED: Style = AnsiColor::Green.on_default();
@@ -113,7 +114,7 @@ impl Text {
                 let place = if plan.steps.is_empty() { "in sync" } else { "in sync, however it is split" };
                 writeln!(self.out, "  {ADDED}{place}{ADDED:#}: {}", totals(plan))
             }
-            Outcome::Planned(_) if !report.dry_run => {
+            Outcome::Planned(_) if report.purpose == Purpose::Enforce => {
                 writeln!(self.out, "  {CHANGED}left as it is{CHANGED:#}: the policy is `{}`", Policy::Observe.name())
             }
             Outcome::Planned(plan) => writeln!(self.out, "  {CHANGED}planned{CHANGED:#}: {}", totals(plan)),
@@ -125,11 +126,6 @@ impl Text {
     }
 
     fn plan(&mut self, plan: &Plan) -> fmt::Result {
-        if let Skeleton::Drifted(lines) = &plan.skeleton {
-            for line in lines {
-                writeln!(self.out, "  {CHANGED}!{CHANGED:#} changed by hand: {line}")?;
-            }
-        }
         for edit in &plan.steps.skeleton {
             writeln!(self.out, "  {CHANGED}*{CHANGED:#} {}", edit.description)?;
         }
@@ -253,7 +249,7 @@ impl Text {
             0 => None,
             count => Some(format!("{count} {word}")),
         };
-        let planned = if report.dry_run { "to change" } else { "left as they are" };
+        let planned = if report.purpose == Purpose::Enforce { "left as they are" } else { "to change" };
         let parts: Vec<String> = [
             said("in-sync", "in sync"),
             said("planned", planned),
@@ -265,9 +261,10 @@ impl Text {
         .flatten()
         .collect();
         let parts = if parts.is_empty() { "no targets".to_owned() } else { parts.join(", ") };
-        let (lead, tail) = match (report.dry_run, report.count("planned")) {
-            (true, 0) => ("Dry run: ", ""),
-            (true, _) => ("Dry run: ", "; nothing was changed, `tagwall sync` applies it"),
+        let (lead, tail) = match (report.purpose, report.count("planned")) {
+            (Purpose::DryRun, 0) => ("Dry run: ", ""),
+            (Purpose::DryRun, _) => ("Dry run: ", "; nothing was changed, `tagwall sync` applies it"),
+            (Purpose::Status, 1..) => ("", "; `tagwall sync` applies it"),
             _ => ("", ""),
         };
         let gap = if self.detail == Detail::Quiet { "" } else { "\n" };

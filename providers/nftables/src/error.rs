@@ -12,7 +12,9 @@ pub(crate) fn classified(error: NetlinkError) -> ProviderError {
         NetlinkError::Refused { doing, errno } => refused(doing, errno),
         NetlinkError::TooLarge { needed } => {
             let bound = largest_send_buffer().map_or_else(String::new, |bound| format!(" (it is {bound})"));
-            let cause = Cause::new(format!("the change needs one transaction of {needed} bytes, more than this socket can send"));
+            let cause = Cause::new(format!(
+                "the change needs one transaction of {needed} bytes, more than this socket can send"
+            ));
             ProviderError::rejected(cause.hint(format!(
                 "outside the first user namespace the bound is net.core.wmem_max{bound}: raise it there to {needed} or more with `sysctl -w net.core.wmem_max={needed}`, or run with CAP_NET_ADMIN of the host"
             )))
@@ -56,7 +58,8 @@ impl From<ReadError> for ProviderError {
         match error {
             ReadError::Netlink(error) => classified(error),
             busy @ ReadError::Busy => Self::Transient(
-                Cause::new(busy.to_string()).hint("another program changes the same table all the time: find it with `nft monitor`"),
+                Cause::new(busy.to_string())
+                    .hint("another program changes the same table all the time: find it with `nft monitor`"),
             ),
         }
     }

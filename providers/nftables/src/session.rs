@@ -158,9 +158,9 @@ impl Session {
             }
             if !sets.claimed {
                 let cause = Cause::new(format!("{removed} elements stand in sets that tagwall has not filled"));
-                return Err(ProviderError::rejected(cause.hint(
-                    "if they are tagwall's, say `adopt = true`; otherwise there is nothing to withdraw",
-                )));
+                return Err(ProviderError::rejected(
+                    cause.hint("if they are tagwall's, say `adopt = true`; otherwise there is nothing to withdraw"),
+                ));
             }
             match self.commit(batch) {
                 Ok(()) => return Ok(Applied { removed, calls: 1, ..Applied::default() }),
@@ -255,4 +255,3 @@ fn busy() -> ProviderError {
             .hint("another program rewrites the firewall all the time: find it with `nft monitor`"),
     )
 }
-

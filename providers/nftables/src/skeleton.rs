@@ -179,7 +179,12 @@ impl Skeleton {
     }
 
     fn compare_chain(
-        &self, seen: &Structure, name: &str, base: Option<BaseChain>, expected: &[Rule], mend: &mut Mend,
+        &self,
+        seen: &Structure,
+        name: &str,
+        base: Option<BaseChain>,
+        expected: &[Rule],
+        mend: &mut Mend,
     ) -> ChainMend {
         let Some(chain) = seen.own_chains().find(|chain| chain.name == name) else {
             mend.lines.push(format!("chain {name} is missing"));

@@ -108,7 +108,8 @@ pub(crate) fn read_around(socket: &mut Socket, layout: &Layout) -> Result<(u32, 
 
 /// Reads until it can be believed. `read` says how the dump went, whether what it read cannot be, and what it is.
 fn believed<T: PartialEq>(
-    socket: &mut Socket, mut read: impl FnMut(&mut Socket) -> Result<(Dump, bool, T), NetlinkError>,
+    socket: &mut Socket,
+    mut read: impl FnMut(&mut Socket) -> Result<(Dump, bool, T), NetlinkError>,
 ) -> Result<(u32, T), ReadError> {
     let mut previous = None;
     for attempt in 0..TRIES {
@@ -196,7 +197,10 @@ fn read_table(socket: &mut Socket, family: u8, name: &str) -> Result<Option<Tabl
 
 /// Reads the rules of one chain of an inet table, in order.
 pub(crate) fn read_rules(
-    socket: &mut Socket, table: &str, chain: &str, mut each: impl FnMut(RuleSeen),
+    socket: &mut Socket,
+    table: &str,
+    chain: &str,
+    mut each: impl FnMut(RuleSeen),
 ) -> Result<Dump, NetlinkError> {
     socket.ask(
         "list rules",
@@ -222,7 +226,10 @@ pub(crate) fn holds_addresses(set: &SetSeen, family: Family) -> bool {
 }
 
 fn read_elements(
-    socket: &mut Socket, name: SetName<'_>, set: &SetSeen, family: Family,
+    socket: &mut Socket,
+    name: SetName<'_>,
+    set: &SetSeen,
+    family: Family,
 ) -> Result<Stored, NetlinkError> {
     let mut elements = Vec::new();
     socket.ask(
