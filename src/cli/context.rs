@@ -67,8 +67,8 @@ impl Context {
         if let Some(name) = names.iter().find(|name| !self.config.targets.iter().any(|target| target.name == **name)) {
             return Err(CliError::Unknown { what: "target", name: name.clone(), known: known() });
         }
-        let named = |target: &&Target| names.is_empty() || names.contains(&target.name);
-        Ok(self.config.targets.iter().filter(named).collect())
+        let wanted = |target: &&Target| names.is_empty() || names.contains(&target.name);
+        Ok(self.config.targets.iter().filter(wanted).collect())
     }
 
     /// The same, each with its provider.

@@ -168,6 +168,9 @@ impl Config {
     }
 
     /// What tagwall does where nothing is configured: AzureActiveDirectory on TCP 8443 of this host.
+    ///
+    /// # Panics
+    /// Never: the text is a constant, and a test reads it.
     pub fn defaults() -> Self {
         let raw = toml::from_str(DEFAULTS).expect("the built-in configuration parses, a test keeps it");
         resolve::resolve(raw, Origin::Defaults).expect("the built-in configuration resolves, a test keeps it")
