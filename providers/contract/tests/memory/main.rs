@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod broken;
+mod provider;
 
 use async_trait::async_trait;
 use broken::{Broken, Habit};
