@@ -16,7 +16,8 @@ use crate::{IpNet, PrefixSet, Provider};
 /// dropped in silence. [`Rig::reset`] takes every limit and fault back.
 #[async_trait]
 pub trait Rig: Send {
-    /// Makes the firewall fresh: nothing of ours, some things of somebody else, no limit, no fault.
+    /// Makes the firewall fresh: nothing of ours, some things of somebody else, room for 150 entries of ours in
+    /// each family, no fault.
     async fn reset(&mut self);
 
     /// The provider of `target` in a configuration that names the targets `configured`, all of one owner. What
