@@ -58,6 +58,15 @@ pub trait Rig: Send {
         None
     }
 
+    /// Whether what a target leaves behind can be told from other people's things. It cannot where nothing carries
+    /// a mark, as in a set of the operator's own.
+    ///
+    /// # Errors
+    /// [`NotApplicable`] where it cannot.
+    fn leaves_orphans(&self) -> Result<(), NotApplicable> {
+        Ok(())
+    }
+
     /// Whether the provider takes [`crate::Desired::ServiceTag`]. One that does not has to refuse it.
     fn takes_service_tags(&self) -> bool {
         false
