@@ -108,6 +108,9 @@ impl Text {
             what.lists.join(" + ")
         )?;
         if let Some(plan) = target.plan() {
+            if matches!(target.outcome, Outcome::Refused { .. }) {
+                writeln!(self.out, "  held back:")?;
+            }
             self.plan(plan)?;
         }
         match &target.outcome {
@@ -175,9 +178,13 @@ impl Text {
 
     fn reexpressed(&mut self, added: &Side, removed: &Side) -> fmt::Result {
         let (new, old) = (added.reexpressed.len(), removed.reexpressed.len());
-        if new + old > 0 {
-            let old_text = counted(old, "prefix", "prefixes");
-            writeln!(self.out, "  {CHANGED}~{CHANGED:#} re-expressed: {old_text}, 0 addresses lost")?;
+        if old > 0 {
+            let old = counted(old, "prefix", "prefixes");
+            writeln!(self.out, "  {CHANGED}~{CHANGED:#} re-expressed: {old}, 0 addresses lost")?;
+        }
+        if new > 0 {
+            let new = counted(new, "prefix", "prefixes");
+            writeln!(self.out, "  {CHANGED}~{CHANGED:#} written anew: {new}, 0 addresses gained")?;
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use crate::plan::plan;
 use crate::reconcile::Options;
 use crate::source::{Cloud, Digest};
 
-const CONFIG: &str = "[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n[targets.edge]\nlists = [\"entra\"]\nnftables = {}";
+const CONFIG: &str =
+    "[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n[targets.edge]\nlists = [\"entra\"]\nnftables = {}";
 
 fn report(purpose: Purpose, outcome: Outcome) -> Report {
     let options = Options { purpose, overrides: Vec::new(), own_session: None, now: Timestamp::UNIX_EPOCH };
@@ -55,7 +56,21 @@ async fn a_dry_run_shows_what_would_change_and_what_it_means() {
     )
     .await;
     let report = report(Purpose::DryRun, Outcome::Planned(plan));
-    insta::assert_snapshot!(plain(&report, Detail::Folded), @r"");
+    insta::assert_snapshot!(plain(&report, Detail::Folded), @r"
+    Publication Public, change number 376 of 2025-11-10, 1 day old
+      https://download.microsoft.com/…/ServiceTags_Public_20251110.json
+
+    edge  nftables inet tagwall, tcp 8443, entra
+      + 192.0.2.0/24
+      + 2001:db8::/48
+      - 203.0.113.7/32
+      ~ re-expressed: 1 prefix, 0 addresses lost
+      IPv4: +1 -1 prefixes, 128 addresses gained, 1 lost
+      IPv6: +1 -0 prefixes, 2^80 addresses gained, 0 lost
+      planned: 2 IPv4 and 1 IPv6 prefixes
+
+    Dry run: 1 to change; nothing was changed, `tagwall sync` applies it
+    ");
 }
 
 #[tokio::test]
@@ -77,8 +92,30 @@ async fn a_refusal_says_what_how_much_and_how_to_go_on() {
     };
     let plan = planned(&["192.0.2.0/24"], &["192.0.2.0/25"]).await;
     let report = report(Purpose::Enforce, Outcome::Refused { refusals: vec![refusal], plan: Some(plan) });
-    insta::assert_snapshot!(plain(&report, Detail::Folded), @r"");
-    insta::assert_snapshot!(plain(&report, Detail::Quiet), @r"");
+    insta::assert_snapshot!(plain(&report, Detail::Folded), @r"
+    Publication Public, change number 376 of 2025-11-10, 1 day old
+      https://download.microsoft.com/…/ServiceTags_Public_20251110.json
+
+    edge  nftables inet tagwall, tcp 8443, entra
+      held back:
+      - 192.0.2.0/24
+      ~ written anew: 1 prefix, 0 addresses gained
+      IPv4: +0 -1 prefixes, 0 addresses gained, 128 lost
+      refused loss: list `entra`: all IPv6 would go (15 prefixes)
+      hint: compare with Microsoft's page
+      hint: to let this one through: --override loss --reason TEXT
+      nothing was changed
+
+    1 refused
+    ");
+    insta::assert_snapshot!(plain(&report, Detail::Quiet), @r"
+    edge
+      refused loss: list `entra`: all IPv6 would go (15 prefixes)
+      hint: compare with Microsoft's page
+      hint: to let this one through: --override loss --reason TEXT
+      nothing was changed
+    1 refused
+    ");
 }
 
 #[tokio::test]
@@ -89,17 +126,45 @@ async fn what_is_not_ours_and_what_is_left_over_is_told() {
     let mark = OwnerMark::new("test", "old").unwrap();
     plan.orphans = vec![Orphan { mark, object: "chain old".to_owned(), id: StoredId("old".into()) }];
     let report = report(Purpose::Status, Outcome::InSync(plan));
-    insta::assert_snapshot!(plain(&report, Detail::Folded), @r"");
+    insta::assert_snapshot!(plain(&report, Detail::Folded), @r"
+    Publication Public, change number 376 of 2025-11-10, 1 day old
+      https://download.microsoft.com/…/ServiceTags_Public_20251110.json
+
+    edge  nftables inet tagwall, tcp 8443, entra
+      ! not ours: rule sgr-1 admits 192.0.2.0/26
+      ! 1 prefix admitted by somebody else's rule already
+      in sync: 1 IPv4 and 0 IPv6 prefixes
+
+    Orphans  ours, wanted by no target; `tagwall withdraw --orphans` removes them
+      ? chain old tagwall:test/old
+
+    1 in sync
+    ");
 }
 
 #[tokio::test]
 async fn what_was_done_and_what_failed() {
     let plan = planned(&["192.0.2.0/24"], &["192.0.2.0/24", "203.0.113.0/24"]).await;
     let done = report(Purpose::Enforce, Outcome::Applied(plan, Applied::default()));
-    insta::assert_snapshot!(plain(&done, Detail::Folded), @r"");
+    insta::assert_snapshot!(plain(&done, Detail::Folded), @r"
+    Publication Public, change number 376 of 2025-11-10, 1 day old
+      https://download.microsoft.com/…/ServiceTags_Public_20251110.json
+
+    edge  nftables inet tagwall, tcp 8443, entra
+      + 203.0.113.0/24
+      IPv4: +1 -0 prefixes, 256 addresses gained, 0 lost
+      applied and read back: 2 IPv4 and 0 IPv6 prefixes
+
+    1 changed
+    ");
     let failure = Failure { message: "permission denied".to_owned(), hint: Some("run as root".to_owned()) };
     let failed = report(Purpose::Enforce, Outcome::Failed(failure));
-    insta::assert_snapshot!(plain(&failed, Detail::Quiet), @r"");
+    insta::assert_snapshot!(plain(&failed, Detail::Quiet), @r"
+    edge
+      failed: permission denied
+      hint: run as root
+    1 failed
+    ");
 }
 
 #[test]
