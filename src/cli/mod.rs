@@ -6,6 +6,7 @@ mod context;
 mod generate;
 mod output;
 mod prefixes;
+mod progress;
 mod record;
 mod status;
 mod sync;

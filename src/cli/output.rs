@@ -39,6 +39,10 @@ impl Output {
         }
     }
 
+    pub(super) const fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
     /// Writes a result. A reader that has gone (`| head`) has read all it wanted: no error.
     ///
     /// # Errors

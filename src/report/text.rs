@@ -8,7 +8,7 @@ use tagwall_provider::{Admits, Family, Refusal};
 
 use super::number::{addresses, counted, thousands};
 use super::{Failure, Outcome, Published, Report, TargetReport};
-use crate::config::{Backend, Policy, raw};
+use crate::config::Policy;
 use crate::plan::{Plan, Side};
 use crate::reconcile::Purpose;
 use crate::source::Freshness;
@@ -102,7 +102,7 @@ impl Text {
             self.out,
             "\n{BOLD}{}{BOLD:#}  {}, {} {}, {}",
             what.name,
-            object(&what.backend),
+            what.backend.object(),
             what.protocol.name(),
             ports.join(" "),
             what.lists.join(" + ")
@@ -277,17 +277,6 @@ impl Text {
         };
         let gap = if self.detail == Detail::Quiet { "" } else { "\n" };
         writeln!(self.out, "{gap}{lead}{parts}{tail}")
-    }
-}
-
-/// What firewall object a target is, in words.
-pub fn object(backend: &Backend) -> String {
-    match backend {
-        Backend::Nftables(raw::Nftables { mode: raw::Mode::Enforce, .. }) => "nftables inet tagwall".to_owned(),
-        Backend::Nftables(raw) => {
-            let sets: Vec<&str> = [&raw.v4, &raw.v6].into_iter().flatten().map(String::as_str).collect();
-            format!("nftables {} {}", raw.table.as_deref().unwrap_or_default(), sets.join(" "))
-        }
     }
 }
 
