@@ -5,4 +5,5 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so loudly")]
 
 mod changes;
+mod conformance;
 mod support;
