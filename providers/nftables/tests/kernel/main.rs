@@ -6,4 +6,7 @@
 
 mod changes;
 mod conformance;
+mod drift;
+mod foreign;
+mod names;
 mod support;
