@@ -93,3 +93,45 @@ fn mondays(today: Date, since: Date) -> impl Iterator<Item = Date> {
     let before = |monday: &Date| monday.nth_weekday(-1, Weekday::Monday).ok();
     std::iter::successors(newest, before).take_while(move |monday| *monday > since).take(WEEKS)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(today: Date, since: Date, expect: &[Date]) {
+        assert_eq!(mondays(today, since).collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn mondays_after_the_known_one() {
+        let day = |day| date(2025, 6, day);
+        check(day(12), day(9), &[]);
+        check(day(16), day(9), &[day(16)]);
+        check(day(24), day(9), &[day(23), day(16)]);
+        check(day(29), day(9), &[day(23), day(16)]);
+        // Dated on another day, as some are.
+        check(day(12), day(8), &[day(9)]);
+        check(day(12), date(2024, 1, 1), &[day(9), day(2), date(2025, 5, 26), date(2025, 5, 19), date(2025, 5, 12)]);
+        check(date(2024, 1, 1), day(9), &[]);
+    }
+
+    #[test]
+    fn the_confirmation_page_lies_beside_the_details_page() {
+        let check = |page: &str, expect: Option<&str>| {
+            let found = confirmation(&Url::parse(page).unwrap()).map(String::from);
+            assert_eq!(found.as_deref(), expect);
+        };
+        check(
+            "https://www.microsoft.com/en-us/download/details.aspx?id=56519",
+            Some("https://www.microsoft.com/en-us/download/confirmation.aspx?id=56519"),
+        );
+        check(
+            "https://www.microsoft.com/en-us/download/Details.ASPX?id=1",
+            Some("https://www.microsoft.com/en-us/download/confirmation.aspx?id=1"),
+        );
+        check("https://mirror.example/index.html", None);
+    }
+}

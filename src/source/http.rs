@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
-use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER};
+use reqwest::header::{
+    ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RETRY_AFTER,
+};
 use reqwest::{Certificate, Client, StatusCode, redirect};
 use url::Url;
 
@@ -56,18 +58,22 @@ impl Http {
         if !pins.admit(first) {
             return Err(SourceError::Forbidden { url: first.clone() });
         }
-        let unusable = |error: reqwest::Error| SourceError::Settings { what: chain(&error) };
+        let agent = HeaderValue::try_from(&settings.user_agent);
+        let agent = agent.map_err(|error| SourceError::Settings { what: format!("`user-agent`: {error}") })?;
         let mut builder = Client::builder()
-            .user_agent(&settings.user_agent)
+            .user_agent(agent)
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.read_timeout)
             .redirect(redirects(pins.clone()));
         if let Some(path) = &settings.extra_ca {
-            let certificates = certificates(path);
-            builder = builder
-                .tls_certs_merge(certificates.map_err(|source| SourceError::ExtraCa { path: path.clone(), source })?);
+            let found = certificates(path).map_err(|source| SourceError::ExtraCa { path: path.clone(), source })?;
+            builder = builder.tls_certs_merge(found);
         }
-        Ok(Self { client: builder.build().map_err(unusable)?, pins, retry_delay: settings.retry_delay })
+        let client = builder.build().map_err(|error| match &settings.extra_ca {
+            Some(path) => SourceError::ExtraCa { path: path.clone(), source: io::Error::other(error) },
+            None => SourceError::Settings { what: chain(&error) },
+        })?;
+        Ok(Self { client, pins, retry_delay: settings.retry_delay })
     }
 
     /// Asks once, for at most `limit` bytes.
@@ -209,7 +215,10 @@ fn of_request(url: &Url, error: reqwest::Error) -> SourceError {
 }
 
 fn is_invalid_data(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::InvalidData)
+    // One I/O error in another hides from `source`, which gives what lies beneath both.
+    let within = |error: &io::Error| error.get_ref().is_some_and(|inner| is_invalid_data(inner));
+    let told = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData || within(error);
+    error.downcast_ref().is_some_and(told)
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
@@ -224,8 +233,6 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::HeaderValue;
-
     use super::*;
 
     fn check(header: &'static str, expect: Option<u64>) {

@@ -193,3 +193,6 @@ fn replace(text: &str, mark: char, resolve: impl Fn(&str) -> Option<(char, usize
     resolved.push_str(rest);
     Cow::Owned(resolved)
 }
+
+#[cfg(test)]
+mod tests;

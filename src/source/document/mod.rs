@@ -8,6 +8,7 @@
 
 mod error;
 mod instead;
+mod leaf;
 mod prefix;
 mod read;
 

@@ -192,7 +192,7 @@ mod tests {
         check("2001:0db8::/32", Err(PrefixError::Spelling));
         check("2001:db8::0:0/32", Err(PrefixError::Spelling));
         check("2001:db8::1:0:0:0/80", Err(PrefixError::Spelling));
-        check("::ffff:192.0.2.0/120", Err(PrefixError::NoPrefix));
+        check("::ffff:192.0.2.0/120", Err(PrefixError::Spelling));
         for text in [
             "",
             "/",

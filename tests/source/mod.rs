@@ -1,0 +1,20 @@
+//! The source, from outside.
+//!
+//! * `document`: what is read, what is refused, and what is said about it; all real publications.
+//! * `download`: the page, its ways round, and what pages try.
+//! * `http`: pinned hosts, bounded answers, patience.
+//! * `last_good`: what is stored, believed, and taken in place of something new.
+
+mod document;
+mod download;
+mod http;
+mod last_good;
+
+use std::error::Error;
+use std::iter::successors;
+
+/// An error with all that lies beneath it, as operators see it.
+fn chain(error: &dyn Error) -> String {
+    let causes: Vec<String> = successors(Some(error), |error| (*error).source()).map(ToString::to_string).collect();
+    causes.join(": ")
+}
