@@ -79,8 +79,9 @@ impl Source {
 
     /// Fetches the newest publication. Writes nothing: to keep what came, the caller gives it to [`LastGood::store`].
     ///
-    /// Where the source fails, the last good publication is taken, if there is one that is not too old. Without
-    /// `last_good` a failure is an error, and nothing is asked conditionally.
+    /// Where the network fails, the last good publication is taken, if there is one that is not too old. Without
+    /// `last_good` a failure is an error, and nothing is asked conditionally. A file is not the network: one that
+    /// is missing or broken is bad input, and taking something older in its place would hide that.
     ///
     /// # Errors
     /// Why there is no publication. One of another cloud is always an error, whatever is stored.
@@ -101,8 +102,8 @@ impl Source {
             }
             Err(error) if error.is_wrong_cloud() => Err(error),
             Err(error) => match stored {
-                Some(stored) => self.fall_back(&stored, error, warnings),
-                None => Err(error),
+                Some(stored) if self.http.is_some() => self.fall_back(&stored, error, warnings),
+                _ => Err(error),
             },
         }
     }
