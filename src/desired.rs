@@ -1,10 +1,8 @@
 //! What the configuration wants of a publication. Pure.
 
-use std::collections::BTreeMap;
-
 use tagwall_provider::{Desired, Family, IpNet, Limit, PrefixSet, Refusal};
 
-use crate::config::{List, Target};
+use crate::config::List;
 use crate::source::{Publication, Tag};
 
 /// A list, resolved against one publication.
@@ -67,13 +65,9 @@ pub fn resolve_pair(list: &List, older: &Publication, newer: &Publication) -> (P
 }
 
 /// What a target should admit: the union of its lists.
-///
-/// # Panics
-/// If a list of the target is not among `lists`; the configuration sees to that.
-pub fn desired(target: &Target, lists: &BTreeMap<&str, Resolved>) -> Desired {
-    let of = |part: fn(&Resolved) -> &PrefixSet| {
-        target.lists.iter().fold(PrefixSet::new(), |sum, list| sum.union(part(&lists[list.as_str()])))
-    };
+pub fn desired<'a>(lists: impl Iterator<Item = &'a Resolved> + Clone) -> Desired {
+    let of =
+        |part: fn(&Resolved) -> &PrefixSet| lists.clone().fold(PrefixSet::new(), |sum, list| sum.union(part(list)));
     Desired::Prefixes { listed: of(|list| &list.listed), held: Vec::new(), extra: of(|list| &list.extra) }
 }
 

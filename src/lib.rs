@@ -22,6 +22,7 @@ pub mod accept;
 pub mod cli;
 pub mod config;
 pub mod desired;
+pub mod enforce;
 pub mod exit;
 #[cfg(test)]
 mod fixture;

@@ -8,18 +8,15 @@ use std::net::IpAddr;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use tagwall_provider::{Desired, Limit, Observed, PrefixSet, Provider, ProviderError, Refusal, Skeleton};
+use tagwall_provider::{Limit, Provider, Refusal};
 
 use crate::accept::{Baselines, judge_publication};
-use crate::config::{Config, Policy, Target};
-use crate::desired::{self, Resolved};
-use crate::plan::{Plan, plan};
+use crate::config::{Config, List, Target};
+use crate::desired;
+use crate::enforce::{JudgedList, Work};
 use crate::report::{Failure, Outcome, Published, Report, TargetReport};
-use crate::source::{Fetched, LastGood, Source};
+use crate::source::{Fetched, LastGood, Publication, Source};
 use crate::state::State;
-
-/// How often a target that moves between reading and writing is read again before the pass gives it up.
-const CONFLICT_ATTEMPTS: u32 = 5;
 
 /// What a pass may do, and for whom.
 #[derive(Clone, Debug)]
@@ -107,11 +104,11 @@ pub async fn against(
     targets: &[Kept<'_>],
     options: &Options,
 ) -> Pass {
-    let publication = &fetched.publication;
     let mut report = Report::new(options, Some(Published::of(&fetched, state, options.now)));
     report.warnings.extend(fetched.warnings.iter().cloned());
     report.warnings.extend(report.staleness(config.stale));
-    match judge_publication(publication, config, state) {
+    report.warnings.extend(leftovers(config, state));
+    match judge_publication(&fetched.publication, config, state) {
         Ok(warning) => report.warnings.extend(warning),
         Err(refusal) if options.overrides.contains(&refusal.limit) => report.overridden.push(refusal),
         Err(refusal) => {
@@ -119,181 +116,74 @@ pub async fn against(
             return Pass { report, fetched: None, accepted: Vec::new() };
         }
     }
+    let baselines = Baselines::load(config, &fetched.publication, last_good, state, &mut report.warnings);
+    let lists = judge_lists(config, &fetched.publication, &baselines, options, &mut report);
+    enforce_all(config, &lists, targets, options, &mut report).await;
+    Pass { accepted: accepted(config, &lists, targets), report, fetched: Some(fetched) }
+}
 
-    report.warnings.extend(state.unmarked_leftovers(config).into_iter().map(|(target, object)| {
+/// Resolves every list and judges what it would become.
+fn judge_lists<'a>(
+    config: &'a Config,
+    publication: &Publication,
+    baselines: &Baselines,
+    options: &Options,
+    report: &mut Report,
+) -> BTreeMap<&'a str, JudgedList> {
+    let judge = |(name, list): (&'a String, &List)| {
+        let (resolved, mut refusals) = desired::resolve(list, publication);
+        refusals.extend(baselines.judge(list, publication));
+        let overridden = |refusal: &Refusal| options.overrides.contains(&refusal.limit);
+        let (overridden, standing): (Vec<_>, Vec<_>) = refusals.into_iter().partition(overridden);
+        report.overridden.extend(overridden);
+        (name.as_str(), JudgedList { resolved, standing, measured: baselines.has(name) })
+    };
+    config.lists.iter().map(judge).collect()
+}
+
+/// Brings every target to what its lists say, side by side.
+async fn enforce_all(
+    config: &Config,
+    lists: &BTreeMap<&str, JudgedList>,
+    targets: &[Kept<'_>],
+    options: &Options,
+    report: &mut Report,
+) {
+    let each = targets.iter().map(|kept| async {
+        let mut work = Work::new(kept.target, lists, config, options);
+        let outcome = match &kept.provider {
+            Ok(provider) => work.run(provider.as_ref()).await,
+            Err(failure) => Outcome::Failed(failure.clone()),
+        };
+        (TargetReport::new(kept.target, outcome), work.overridden)
+    });
+    for (target, overridden) in join_all(each).await {
+        report.targets.push(target);
+        report.overridden.extend(overridden);
+    }
+}
+
+/// The lists that may be measured from this publication from now on.
+///
+/// A list is accepted when every target of it was in the pass: what one target alone was brought to by an override
+/// must not pass for every other.
+fn accepted(config: &Config, lists: &BTreeMap<&str, JudgedList>, targets: &[Kept<'_>]) -> Vec<String> {
+    let took_part = |target: &Target| targets.iter().any(|kept| kept.target.name == target.name);
+    let whole =
+        |list: &str| config.targets.iter().filter(|target| target.lists.iter().any(|name| name == list)).all(took_part);
+    let standing = lists.iter().filter(|(name, list)| list.standing.is_empty() && whole(name));
+    standing.map(|(name, _)| (*name).to_owned()).collect()
+}
+
+/// Says what nothing else remembers.
+fn leftovers(config: &Config, state: &State) -> Vec<String> {
+    let told = |(target, object): (String, String)| {
         format!(
             "target `{target}` is gone from the configuration and its entries in {object} carry no mark: empty it \
              yourself if nobody needs it; `tagwall withdraw --orphans` forgets it"
         )
-    }));
-    let baselines = Baselines::load(config, publication, last_good, state, &mut report.warnings);
-    let mut lists: BTreeMap<&str, Resolved> = BTreeMap::new();
-    let mut refused: BTreeMap<&str, Vec<Refusal>> = BTreeMap::new();
-    for (name, list) in &config.lists {
-        let (resolved, mut refusals) = desired::resolve(list, publication);
-        refusals.extend(baselines.judge(list, publication));
-        let (overridden, standing) =
-            refusals.into_iter().partition(|refusal| options.overrides.contains(&refusal.limit));
-        report.overridden.extend::<Vec<_>>(overridden);
-        refused.insert(name, standing);
-        lists.insert(name, resolved);
-    }
-
-    let passes = targets.iter().map(|kept| async {
-        let provider = match &kept.provider {
-            Ok(provider) => provider.as_ref(),
-            Err(failure) => return (TargetReport::new(kept.target, Outcome::Failed(failure.clone())), Vec::new()),
-        };
-        let mut work = Work {
-            target: kept.target,
-            desired: &desired::desired(kept.target, &lists),
-            standing: kept.target.lists.iter().flat_map(|list| refused[list.as_str()].clone()).collect(),
-            unjudged: !kept.target.lists.iter().all(|list| baselines.has(list)),
-            overridden: Vec::new(),
-            config,
-            options,
-        };
-        let outcome = work.run(provider).await;
-        (TargetReport::new(kept.target, outcome), work.overridden)
-    });
-    for (target, overridden) in join_all(passes).await {
-        report.targets.push(target);
-        report.overridden.extend(overridden);
-    }
-    // A list is accepted when every target of it was in the pass: what one target alone was brought to by an override
-    // must not pass for every other.
-    let whole = |list: &str| {
-        let of_list = config.targets.iter().filter(|target| target.lists.iter().any(|name| name == list));
-        of_list.map(|target| &target.name).all(|name| targets.iter().any(|kept| kept.target.name == *name))
     };
-    let accepted = refused.into_iter().filter(|(list, refusals)| refusals.is_empty() && whole(list));
-    let accepted = accepted.map(|(list, _)| list.to_owned());
-    Pass { accepted: accepted.collect(), report, fetched: Some(fetched) }
-}
-
-/// What one target is to be brought to, and under which judgements.
-struct Work<'a> {
-    target: &'a Target,
-    desired: &'a Desired,
-    /// Refusals of its lists that no override lets through.
-    standing: Vec<Refusal>,
-    /// Whether one of its lists has no accepted publication to be measured against.
-    unjudged: bool,
-    /// Refusals that an override let through.
-    overridden: Vec<Refusal>,
-    config: &'a Config,
-    options: &'a Options,
-}
-
-impl Work<'_> {
-    async fn run(&mut self, provider: &dyn Provider) -> Outcome {
-        let mut last = None;
-        for _ in 0..CONFLICT_ATTEMPTS {
-            match self.attempt(provider, last.is_some()).await {
-                Ok(outcome) => return outcome,
-                Err(error @ ProviderError::Conflict(_)) => last = Some(error),
-                Err(error) => return Outcome::Failed(Failure::of(&error, error.hint())),
-            }
-        }
-        let hint = "something else keeps changing this firewall at the same time";
-        last.map_or(Outcome::Refused { refusals: Vec::new(), plan: None }, |error| {
-            Outcome::Failed(Failure::of(&error, error.hint().or(Some(hint))))
-        })
-    }
-
-    /// Observes, plans and applies once. `moved` says that an earlier attempt met a conflict.
-    async fn attempt(&mut self, provider: &dyn Provider, moved: bool) -> Result<Outcome, ProviderError> {
-        let observed = provider.observe().await?;
-        let plan = match plan(provider, &observed, self.desired, self.target.policy) {
-            Ok(plan) => plan,
-            Err(refusal) => {
-                let refusals = self.standing.iter().cloned().chain([refusal]).collect();
-                return Ok(Outcome::Refused { refusals, plan: None });
-            }
-        };
-        let mut refusals = self.standing.clone();
-        refusals.extend(self.judge(&observed, &plan));
-        // A step that has been made already needs no leave.
-        let about_the_step = |refusal: &Refusal| matches!(refusal.limit, Limit::Loss | Limit::Growth);
-        if plan.steps.is_empty() && refusals.iter().all(about_the_step) {
-            return Ok(Outcome::InSync(Box::new(plan)));
-        }
-        if !refusals.is_empty() {
-            return Ok(Outcome::Refused { refusals, plan: Some(Box::new(plan)) });
-        }
-        if self.options.purpose != Purpose::Enforce || self.target.policy == Policy::Observe {
-            return Ok(Outcome::Planned(Box::new(plan)));
-        }
-        tracing::debug!(target_name = %self.target.name, steps = plan.steps.entries.len(), moved, "applying");
-        let applied = provider.apply(&observed.revision, &plan.steps).await?;
-        verify(provider, &plan).await?;
-        Ok(Outcome::Applied(Box::new(plan), applied))
-    }
-
-    /// Judgements that need to know what the target admits now.
-    fn judge(&mut self, observed: &Observed, plan: &Plan) -> Vec<Refusal> {
-        let mut refusals = Vec::new();
-        if self.unjudged && !plan.before.is_empty() {
-            let limits =
-                self.target.lists.iter().filter_map(|list| self.config.lists.get(list)).map(|list| &list.limits);
-            // Without an accepted publication nothing tells the lists apart: the strictest of their limits judges.
-            let strictest = limits.min_by(|a, b| a.loss.0.total_cmp(&b.loss.0));
-            let what = format!("target `{}`", self.target.name);
-            let found = strictest.map(|limits| limits.judge_step(&what, &plan.before, &plan.after)).unwrap_or_default();
-            let overrides = &self.options.overrides;
-            (self.overridden, refusals) = found.into_iter().partition(|refusal| overrides.contains(&refusal.limit));
-        }
-        refusals.extend(self.would_cut(observed, plan));
-        refusals
-    }
-
-    /// Refuses to cut the connection that the operator works over.
-    fn would_cut(&self, observed: &Observed, plan: &Plan) -> Option<Refusal> {
-        let session = self.options.own_session?;
-        let open_now = observed.skeleton == Skeleton::Absent || plan.before.contains(session.client);
-        let cut = self.target.backend.is_local()
-            && self.target.ports.contains(&session.port)
-            && !session.client.is_loopback()
-            && open_now
-            && !plan.after.contains(session.client);
-        cut.then(|| Refusal {
-            limit: Limit::OwnSession,
-            finding: format!(
-                "you are connected from {} to port {}, which this would close to you",
-                session.client, session.port
-            ),
-            choices: vec![
-                format!("add {} to `extra` of one of its lists", session.client),
-                "`--yes` goes on all the same".to_owned(),
-            ],
-        })
-    }
-}
-
-/// Success is what a later read shows.
-async fn verify(provider: &dyn Provider, plan: &Plan) -> Result<(), ProviderError> {
-    let observed = provider.observe().await?;
-    let admitted = observed.admitted();
-    let as_text = |set: &PrefixSet| {
-        let shown: Vec<String> = set.prefixes().take(3).map(|prefix| prefix.to_string()).collect();
-        let rest = set.prefixes().count() - shown.len();
-        if rest == 0 { shown.join(", ") } else { format!("{} and {rest} more", shown.join(", ")) }
-    };
-    let missing = plan.after.difference(&admitted);
-    let strange = admitted.difference(&plan.after);
-    let finding = if !missing.is_empty() {
-        format!("after the change the firewall does not admit {}", as_text(&missing))
-    } else if !strange.is_empty() {
-        format!("after the change the firewall still admits {}", as_text(&strange))
-    } else if let Skeleton::Drifted(lines) = &observed.skeleton {
-        format!("after the change the rules are not as they should be: {}", lines.join("; "))
-    } else if observed.skeleton == Skeleton::Absent && !plan.after.is_empty() {
-        "after the change the rules are gone".to_owned()
-    } else {
-        return Ok(());
-    };
-    // Somebody else may have written in between: the next attempt reads again and tells the one from the other.
-    Err(ProviderError::Conflict(tagwall_provider::Cause::new(finding)))
+    state.unmarked_leftovers(config).into_iter().map(told).collect()
 }
 
 #[cfg(test)]

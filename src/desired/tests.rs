@@ -66,8 +66,8 @@ fn a_target_admits_the_union_of_its_lists() {
     let config = config(&format!(
         "[lists.a]\ntags = [\"Alpha\"]\n[lists.b]\ntags = [\"Beta\"]\nextra = [\"203.0.113.7\"]\n{TARGET}"
     ));
-    let lists = config.lists.iter().map(|(name, list)| (name.as_str(), resolve(list, &tags()).0)).collect();
-    let desired = desired(&config.targets[0], &lists);
+    let lists: Vec<Resolved> = config.lists.values().map(|list| resolve(list, &tags()).0).collect();
+    let desired = desired(lists.iter());
     assert_eq!(desired.prefixes(), set(&["192.0.2.0/24", "2001:db8::/48", "203.0.113.7/32"]));
 }
 

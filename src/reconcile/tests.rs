@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
-use tagwall_provider::OwnerMark;
 use tagwall_provider::testing::memory::{Failure as Fault, MemoryFirewall, MemoryProvider};
+use tagwall_provider::{Applied, Desired, Observed, Orphan, OwnerMark, PrefixSet, ProviderError, Revision, Steps};
 
 use super::*;
+use crate::config::Policy;
 use crate::exit::ExitStatus;
 use crate::fixture::{config, document, set};
 use crate::report::json;
@@ -163,6 +164,16 @@ async fn a_conflict_is_read_and_planned_again() {
 }
 
 #[tokio::test]
+async fn what_was_done_before_a_conflict_is_told_as_done() {
+    // The answer of the write is lost: it was made, and the next attempt finds nothing left to do.
+    let world = World::new(ONE, &[("Alpha", &["192.0.2.0/24"])]);
+    world.firewall.fail_read(2, Fault::Conflict);
+    let report = world.pass().await;
+    assert_eq!(outcomes(&report), ["applied"]);
+    assert_eq!(report.targets[0].plan().unwrap().after, set(&["192.0.2.0/24"]));
+}
+
+#[tokio::test]
 async fn conflicts_without_end_are_given_up() {
     let world = World::new(ONE, &[("Alpha", &["192.0.2.0/24"])]);
     for call in 1..100 {
@@ -245,23 +256,16 @@ impl Provider for Liar {
     async fn observe(&self) -> Result<Observed, ProviderError> {
         self.0.observe().await
     }
-    fn place(&self, observed: &Observed, desired: &Desired) -> Result<tagwall_provider::Steps, Refusal> {
+    fn place(&self, observed: &Observed, desired: &Desired) -> Result<Steps, Refusal> {
         self.0.place(observed, desired)
     }
-    async fn apply(
-        &self,
-        _: &tagwall_provider::Revision,
-        steps: &tagwall_provider::Steps,
-    ) -> Result<tagwall_provider::Applied, ProviderError> {
-        Ok(tagwall_provider::Applied { added: steps.entries.len() as u64, ..Default::default() })
+    async fn apply(&self, _: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {
+        Ok(Applied { added: steps.entries.len() as u64, ..Default::default() })
     }
-    async fn withdraw(&self) -> Result<tagwall_provider::Applied, ProviderError> {
+    async fn withdraw(&self) -> Result<Applied, ProviderError> {
         self.0.withdraw().await
     }
-    async fn remove_orphans(
-        &self,
-        orphans: &[tagwall_provider::Orphan],
-    ) -> Result<tagwall_provider::Applied, ProviderError> {
+    async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError> {
         self.0.remove_orphans(orphans).await
     }
 }
