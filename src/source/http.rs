@@ -64,6 +64,10 @@ impl Http {
             .user_agent(agent)
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.read_timeout)
+            // A mirror's address is nobody else's business.
+            .referer(false)
+            // Hours lie between two fetches: a connection kept would only wake us up to close it.
+            .pool_max_idle_per_host(0)
             .redirect(redirects(pins.clone()));
         if let Some(path) = &settings.extra_ca {
             let found = certificates(path).map_err(|source| SourceError::ExtraCa { path: path.clone(), source })?;

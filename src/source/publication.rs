@@ -76,7 +76,8 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut digest = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
+        // `from_str_radix` would take a sign.
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(format!("`{text}` is no SHA-256 of 64 hexadecimal digits"));
         }
         for (byte, index) in digest.iter_mut().zip((0..64).step_by(2)) {
@@ -128,16 +129,65 @@ impl Publication {
         self.tags.iter().find(|tag| tag.name.eq_ignore_ascii_case(name))
     }
 
-    /// Names of tags close to one that is not there, best first, at most three.
+    /// Names of tags close to one that is not there, best first, at most three: slips of the pen, then names that
+    /// hold what was written.
     pub fn near_misses(&self, name: &str) -> Vec<&str> {
         let wanted = name.to_ascii_lowercase();
-        let mut near: Vec<(usize, &str)> = self
-            .tags
-            .iter()
-            .map(|tag| (strsim::damerau_levenshtein(&wanted, &tag.name.to_ascii_lowercase()), &*tag.name))
-            .filter(|(distance, _)| *distance <= 2 + name.len() / 8)
-            .collect();
+        let rank = |other: &str| {
+            let other = other.to_ascii_lowercase();
+            let distance = strsim::damerau_levenshtein(&wanted, &other);
+            let holds = wanted.len() >= 3 && other.contains(&wanted);
+            (distance <= 2 + name.len() / 8).then_some((false, distance)).or(holds.then_some((true, distance)))
+        };
+        let names = self.tags.iter().map(|tag| &*tag.name);
+        let mut near: Vec<_> = names.filter_map(|other| Some((rank(other)?, other))).collect();
         near.sort_unstable();
         near.into_iter().take(3).map(|(_, name)| name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_read_as_they_are_shown() {
+        let shown = "99e2ebf8d9df357dc98489ad1627875be0ed6cc01bdba9e1f88301559848c6a2";
+        assert_eq!(shown.parse::<Digest>().unwrap().to_string(), shown);
+        for text in
+            ["", &shown[1..], &shown.replace('9', "g"), &shown.replacen("99", "+9", 1), &shown.replacen("99", "é", 1)]
+        {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn near_misses_are_slips_and_parts() {
+        let tag = |name: &str| Tag {
+            name: name.into(),
+            change_number: 1,
+            region: Box::default(),
+            system_service: Box::default(),
+            v4: Vec::new(),
+            v6: Vec::new(),
+        };
+        let names =
+            ["AzureActiveDirectory", "AzureActiveDirectoryDomainServices", "Storage", "Storage.WestEurope", "Sql"];
+        let publication = Publication {
+            cloud: Cloud::Public,
+            change_number: 1,
+            date: None,
+            sha256: Digest([0; 32]),
+            origin: String::new(),
+            unknown_fields: 0,
+            tags: names.map(tag).to_vec(),
+        };
+        let check = |name: &str, expect: &[&str]| assert_eq!(publication.near_misses(name), expect, "{name}");
+        check("AzureActivDirectroy", &["AzureActiveDirectory"]);
+        check("activedirectory", &["AzureActiveDirectory", "AzureActiveDirectoryDomainServices"]);
+        check("storage.westeu", &["Storage.WestEurope"]);
+        check("Sqll", &["Sql"]);
+        check("Kubernetes", &[]);
+        check("", &[]);
     }
 }

@@ -98,3 +98,26 @@ impl Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cloud_has_its_page() {
+        let check = |cloud, id: u32| {
+            let page = Settings { cloud, ..Settings::default() }.page().unwrap();
+            assert_eq!(page.as_str(), format!("https://www.microsoft.com/en-us/download/details.aspx?id={id}"));
+        };
+        check(Cloud::Public, 56519);
+        check(Cloud::UsGovernment, 57063);
+        check(Cloud::China, 57062);
+    }
+
+    #[test]
+    fn the_defaults_can_be_used() {
+        for cloud in Cloud::ALL {
+            crate::source::Source::new(Settings { cloud, ..Settings::default() }).unwrap();
+        }
+    }
+}
