@@ -120,6 +120,12 @@ pub async fn against(
         }
     }
 
+    report.warnings.extend(state.unmarked_leftovers(config).into_iter().map(|(target, object)| {
+        format!(
+            "target `{target}` is gone from the configuration and its entries in {object} carry no mark: empty it \
+             yourself if nobody needs it; `tagwall withdraw --orphans` forgets it"
+        )
+    }));
     let baselines = Baselines::load(config, publication, last_good, state, &mut report.warnings);
     let mut lists: BTreeMap<&str, Resolved> = BTreeMap::new();
     let mut refused: BTreeMap<&str, Vec<Refusal>> = BTreeMap::new();
@@ -154,7 +160,14 @@ pub async fn against(
         report.targets.push(target);
         report.overridden.extend(overridden);
     }
-    let accepted = refused.into_iter().filter(|(_, refusals)| refusals.is_empty()).map(|(list, _)| list.to_owned());
+    // A list is accepted when every target of it was in the pass: what one target alone was brought to by an override
+    // must not pass for every other.
+    let whole = |list: &str| {
+        let of_list = config.targets.iter().filter(|target| target.lists.iter().any(|name| name == list));
+        of_list.map(|target| &target.name).all(|name| targets.iter().any(|kept| kept.target.name == *name))
+    };
+    let accepted = refused.into_iter().filter(|(list, refusals)| refusals.is_empty() && whole(list));
+    let accepted = accepted.map(|(list, _)| list.to_owned());
     Pass { accepted: accepted.collect(), report, fetched: Some(fetched) }
 }
 
@@ -200,11 +213,13 @@ impl Work<'_> {
         };
         let mut refusals = self.standing.clone();
         refusals.extend(self.judge(&observed, &plan));
+        // A step that has been made already needs no leave.
+        let about_the_step = |refusal: &Refusal| matches!(refusal.limit, Limit::Loss | Limit::Growth);
+        if plan.steps.is_empty() && refusals.iter().all(about_the_step) {
+            return Ok(Outcome::InSync(Box::new(plan)));
+        }
         if !refusals.is_empty() {
             return Ok(Outcome::Refused { refusals, plan: Some(Box::new(plan)) });
-        }
-        if plan.steps.is_empty() {
-            return Ok(Outcome::InSync(Box::new(plan)));
         }
         if self.options.purpose != Purpose::Enforce || self.target.policy == Policy::Observe {
             return Ok(Outcome::Planned(Box::new(plan)));

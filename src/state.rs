@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
 use crate::source::Digest;
 
 /// The version of `state.json` that this tagwall writes.
@@ -75,11 +76,24 @@ pub struct TargetRecord {
     /// Whether tagwall has written it: what a set that cannot carry a mark holds is ours then.
     #[serde(default)]
     pub claimed: bool,
+    /// The object whose entries cannot carry a mark, where it is such a one: nothing but this tells of it when the
+    /// target leaves the configuration.
+    #[serde(default)]
+    pub unmarked: Option<String>,
 }
 
 impl Default for State {
     fn default() -> Self {
         Self { version: VERSION, accepted: BTreeMap::new(), lists: BTreeMap::new(), targets: BTreeMap::new() }
+    }
+}
+
+impl State {
+    /// Targets that are gone from the configuration and filled something that cannot carry a mark, with what it is.
+    pub fn unmarked_leftovers(&self, config: &Config) -> Vec<(String, String)> {
+        let gone = |name: &String| !config.targets.iter().any(|target| target.name == *name);
+        let left = self.targets.iter().filter(|(name, record)| record.claimed && gone(name));
+        left.filter_map(|(name, record)| Some((name.clone(), record.unmarked.clone()?))).collect()
     }
 }
 

@@ -58,14 +58,14 @@ mod nftables {
                 Protocol::Tcp => nft::Protocol::Tcp,
                 Protocol::Udp => nft::Protocol::Udp,
             },
-            mode: mode(raw, claimed)?,
+            mode: mode(raw, claimed),
         })
     }
 
     /// A provider of no target: `-` names none, and it is only asked for orphans.
     pub(super) fn sweeper(config: &Config) -> Made {
         let mark = OwnerMark::new(&config.owner, "-").map_err(|error| Failure::of(&error, None))?;
-        let mode = mode(&raw::Nftables::default(), false)?;
+        let mode = mode(&raw::Nftables::default(), false);
         boxed(nft::Settings { mark, siblings: siblings(config), ports: vec![1], protocol: nft::Protocol::Tcp, mode })
     }
 
@@ -82,8 +82,8 @@ mod nftables {
         config.targets.iter().filter(of_nftables).map(|target| target.name.clone()).collect()
     }
 
-    fn mode(raw: &raw::Nftables, claimed: bool) -> Result<nft::Mode, Failure> {
-        Ok(match raw.mode {
+    fn mode(raw: &raw::Nftables, claimed: bool) -> nft::Mode {
+        match raw.mode {
             raw::Mode::Enforce => nft::Mode::Enforce {
                 hook: match raw.hook {
                     raw::Hook::Input => nft::Hook::Input,
@@ -104,6 +104,6 @@ mod nftables {
                 };
                 nft::Mode::Set { family, table: table.to_owned(), v4: raw.v4.clone(), v6: raw.v6.clone(), claimed }
             }
-        })
+        }
     }
 }

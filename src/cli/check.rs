@@ -11,7 +11,7 @@ use super::output::Output;
 use crate::config::{Config, Origin, Target};
 use crate::exit::ExitStatus;
 use crate::listening;
-use crate::report::{Failure, text};
+use crate::report::Failure;
 
 pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Error, output)?;
@@ -78,7 +78,7 @@ fn summary(config: &Config) -> String {
             text,
             "  {}: {}, {} {}, {}, policy {}",
             target.name,
-            text::object(&target.backend),
+            target.backend.object(),
             target.protocol.name(),
             ports.join(" "),
             target.lists.join(" + "),

@@ -10,8 +10,9 @@ use super::args::Global;
 use super::output::Output;
 use crate::config::{Config, DEFAULT_PATH, Target};
 use crate::reconcile::Kept;
+use crate::report::Failure;
 use crate::source::{self, LastGood, Source};
-use crate::state::{State, StateDir};
+use crate::state::{Lock, State, StateDir, StateError};
 use crate::targets;
 
 /// What a command does where no configuration is given and none is at the default place.
@@ -54,6 +55,19 @@ impl Context {
         Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now() })
     }
 
+    /// Takes the lock of a pass. A state directory that cannot be written does not stop enforcement: then the
+    /// firewall's own lock is the only one.
+    pub(super) fn lock(&self, output: Output) -> Result<Option<Lock>, CliError> {
+        match self.state_dir.lock() {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error @ StateError::Io { .. }) => {
+                output.warn(Failure::of(&error, None).message);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(super) fn source(&self) -> Result<Source, CliError> {
         Ok(Source::new(self.config.source.clone())?)
     }
@@ -67,8 +81,8 @@ impl Context {
         if let Some(name) = names.iter().find(|name| !self.config.targets.iter().any(|target| target.name == **name)) {
             return Err(CliError::Unknown { what: "target", name: name.clone(), known: known() });
         }
-        let named = |target: &&Target| names.is_empty() || names.contains(&target.name);
-        Ok(self.config.targets.iter().filter(named).collect())
+        let wanted = |target: &&Target| names.is_empty() || names.contains(&target.name);
+        Ok(self.config.targets.iter().filter(wanted).collect())
     }
 
     /// The same, each with its provider.

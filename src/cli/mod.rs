@@ -6,6 +6,7 @@ mod context;
 mod generate;
 mod output;
 mod prefixes;
+mod progress;
 mod record;
 mod status;
 mod sync;
@@ -128,7 +129,6 @@ impl CliError {
             return;
         }
         let hint = match self {
-            Self::Config(_) | Self::Refused(_) | Self::Io(_) => None,
             Self::NoConfig => Some(
                 "`tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, \
                  `tagwall sync --defaults` applies that"
@@ -140,10 +140,10 @@ impl CliError {
             Self::State(StateError::Newer { .. }) => {
                 Some("use the tagwall that wrote it, or another --state-dir".to_owned())
             }
-            Self::State(_) => None,
             Self::Source(error) => error.hint().map(str::to_owned),
             Self::Unknown { known, .. } => Some(format!("there are: {known}")),
             Self::Failed(failure) => failure.hint.clone(),
+            Self::Config(_) | Self::State(_) | Self::Refused(_) | Self::Io(_) => None,
         };
         let error: &dyn Error = self;
         output.error(Failure::of(error, None).message, hint.as_deref());

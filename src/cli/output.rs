@@ -31,7 +31,7 @@ impl Output {
     }
 
     /// How much of a report is shown.
-    pub(super) const fn detail(&self) -> Detail {
+    pub(super) const fn detail(self) -> Detail {
         match (self.quiet, self.verbose) {
             (true, _) => Detail::Quiet,
             (false, 0) => Detail::Folded,
@@ -39,11 +39,15 @@ impl Output {
         }
     }
 
+    pub(super) const fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
     /// Writes a result. A reader that has gone (`| head`) has read all it wanted: no error.
     ///
     /// # Errors
     /// Any other failure to write, a full disk for one.
-    pub(super) fn result(&self, text: &str) -> io::Result<()> {
+    pub(super) fn result(self, text: &str) -> io::Result<()> {
         let mut stdout = anstream::AutoStream::new(io::stdout().lock(), self.resolve(&io::stdout()));
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -55,37 +59,37 @@ impl Output {
     ///
     /// # Errors
     /// As [`Output::result`].
-    pub(super) fn json(&self, value: &impl serde::Serialize) -> io::Result<()> {
+    pub(super) fn json(self, value: &impl serde::Serialize) -> io::Result<()> {
         let mut text = serde_json::to_string_pretty(value)?;
         text.push('\n');
         self.result(&text)
     }
 
     /// Tells a refusal that is not part of a report.
-    pub(super) fn refusal(&self, refusal: &tagwall_provider::Refusal) {
+    pub(super) fn refusal(self, refusal: &tagwall_provider::Refusal) {
         self.stderr(&text::refusal(refusal));
     }
 
     /// Says something to whoever watches.
-    pub(super) fn say(&self, text: impl Display) {
+    pub(super) fn say(self, text: impl Display) {
         if !self.quiet {
             self.stderr(&format!("{text}\n"));
         }
     }
 
     /// Warns. Not silenced by `--quiet`: it is about what is wrong.
-    pub(super) fn warn(&self, text: impl Display) {
+    pub(super) fn warn(self, text: impl Display) {
         self.stderr(&format!("{WARNING}warning{WARNING:#}: {text}\n"));
     }
 
     /// Tells an error and what to do about it.
-    pub(super) fn error(&self, message: impl Display, hint: Option<&str>) {
+    pub(super) fn error(self, message: impl Display, hint: Option<&str>) {
         let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
         self.stderr(&format!("{ERROR}error{ERROR:#}: {message}\n{hint}"));
     }
 
     /// Asks a question that is answered by yes or no. Without a terminal the answer is no.
-    pub(super) fn ask(&self, question: &str) -> bool {
+    pub(super) fn ask(self, question: &str) -> bool {
         use std::io::IsTerminal as _;
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return false;
@@ -95,13 +99,13 @@ impl Output {
         io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }
 
-    fn stderr(&self, text: &str) {
+    fn stderr(self, text: &str) {
         // Where stderr is gone there is nobody left to tell.
         let mut stderr = anstream::AutoStream::new(io::stderr().lock(), self.resolve(&io::stderr()));
         let _ = stderr.write_all(text.as_bytes());
     }
 
-    fn resolve(&self, stream: &impl anstream::stream::RawStream) -> anstream::ColorChoice {
+    fn resolve(self, stream: &impl anstream::stream::RawStream) -> anstream::ColorChoice {
         match self.choice {
             anstream::ColorChoice::Auto => anstream::AutoStream::choice(stream),
             chosen => chosen,

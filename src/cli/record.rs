@@ -81,6 +81,7 @@ impl Record<'_> {
                 record.last_verified = Some(now);
                 record.withdrawn = None;
                 record.claimed = true;
+                record.unmarked = target.target.backend.unmarked_object();
             }
         }
         state

@@ -20,15 +20,14 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
     let context = Context::load(global, Without::Defaults, output)?;
     let kept = context.kept(&args.target)?;
     let options = Options { purpose: Purpose::Status, overrides: Vec::new(), own_session: None, now: context.now };
-    let pass = match Source::remembered(&context.config.source, &context.last_good)? {
-        Some(fetched) => against(fetched, &context.config, &context.last_good, &context.state, &kept, &options).await,
-        None => {
-            let failure = Failure {
-                message: "no publication is known yet".to_owned(),
-                hint: Some("`tagwall sync --dry-run` fetches one and shows what it would do".to_owned()),
-            };
-            without_publication(&kept, &options, &Outcome::Failed(failure))
-        }
+    let pass = if let Some(fetched) = Source::remembered(&context.config.source, &context.last_good)? {
+        against(fetched, &context.config, &context.last_good, &context.state, &kept, &options).await
+    } else {
+        let failure = Failure {
+            message: "no publication is known yet".to_owned(),
+            hint: Some("`tagwall sync --dry-run` fetches one and shows what it would do".to_owned()),
+        };
+        without_publication(&kept, &options, &Outcome::Failed(failure))
     };
     let mut report = pass.report;
     for target in &report.targets {

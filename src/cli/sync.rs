@@ -7,17 +7,16 @@ use tagwall_provider::Limit;
 use super::args::{Format, Global, Sync};
 use super::context::{Context, Without};
 use super::output::Output;
-use super::{CliError, record};
+use super::{CliError, progress, record};
 use crate::exit::ExitStatus;
 use crate::reconcile::{Options, OwnSession, Pass, Purpose, pass};
 use crate::report::{Outcome, Report, json, text};
-use crate::state::StateError;
 
 pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<ExitStatus, CliError> {
     let without = if args.dry_run || args.defaults { Without::Defaults } else { Without::Error };
     let context = Context::load(global, without, output)?;
     // A dry run writes nothing, so it needs no lock and no state directory.
-    let _lock = if args.dry_run { None } else { lock(&context, output)? };
+    let _lock = if args.dry_run { None } else { context.lock(output)? };
     let kept = context.kept(&args.target)?;
     let source = context.source()?;
     let options = Options {
@@ -26,7 +25,10 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
         own_session: if args.yes { None } else { own_session() },
         now: context.now,
     };
-    let run = |options| pass(&context.config, &source, &context.last_good, &context.state, &kept, options);
+    let run = |options| {
+        let pass = pass(&context.config, &source, &context.last_good, &context.state, &kept, options);
+        progress::shown(output, "fetching the publication, reading the firewalls", pass)
+    };
 
     let mut done = run(&options).await;
     if !args.dry_run && would_cut_session(&done.report) {
@@ -50,18 +52,6 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
     }
     print(&report, args.format, output)?;
     Ok(report.exit_status())
-}
-
-fn lock(context: &Context, output: Output) -> Result<Option<crate::state::Lock>, CliError> {
-    match context.state_dir.lock() {
-        Ok(lock) => Ok(Some(lock)),
-        // A state directory that cannot be written does not stop enforcement: the firewall's own lock still guards it.
-        Err(error @ StateError::Io { .. }) => {
-            output.warn(crate::report::Failure::of(&error, None).message);
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Prints a report: the result to stdout, its warnings to stderr.

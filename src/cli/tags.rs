@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::CliError;
 use super::args::{Format, Global, Tags};
 use super::context::{Context, Without};
 use super::output::Output;
+use super::{CliError, progress};
 use crate::accept;
 use crate::exit::ExitStatus;
 use crate::report::{Published, json};
@@ -80,7 +80,8 @@ pub(super) async fn publication(
     context: &Context,
     output: Output,
 ) -> Result<(Publication, json::Publication), CliError> {
-    let fetched = context.source()?.fetch(Some(&context.last_good)).await?;
+    let source = context.source()?;
+    let fetched = progress::shown(output, "fetching the publication", source.fetch(Some(&context.last_good))).await?;
     for warning in &fetched.warnings {
         output.warn(warning);
     }

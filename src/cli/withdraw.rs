@@ -28,7 +28,7 @@ async fn withdraw(context: &Context, args: &Withdraw, output: Output) -> Result<
     let question =
         format!("Remove the rules of {}? On this host their ports are then open to everybody.", names.join(", "));
     confirm(args, output, &question)?;
-    let _lock = context.state_dir.lock()?;
+    let _lock = context.lock(output)?;
     let mut state = context.state.clone();
     let mut status = ExitStatus::Done;
     for Kept { target, provider } in &kept {
@@ -42,7 +42,7 @@ async fn withdraw(context: &Context, args: &Withdraw, output: Output) -> Result<
                 record.withdrawn = Some(context.now);
                 record.claimed = false;
                 output.result(&format!("{}: {}\n", target.name, told(applied)))?;
-                audit(context, "withdraw", &target.name, applied)?;
+                audit(context, "withdraw", &target.name, applied, output);
             }
             Err(failure) => {
                 output.error(format!("{}: {}", target.name, failure.message), failure.hint.as_deref());
@@ -56,6 +56,7 @@ async fn withdraw(context: &Context, args: &Withdraw, output: Output) -> Result<
 
 async fn orphans(context: &Context, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
     let sweepers = targets::sweepers(&context.config);
+    let unmarked = context.state.unmarked_leftovers(&context.config);
     let mut found = Vec::new();
     for sweeper in sweepers {
         let sweeper = sweeper.map_err(CliError::Failed)?;
@@ -64,23 +65,34 @@ async fn orphans(context: &Context, args: &Withdraw, output: Output) -> Result<E
             found.push((sweeper, observed.orphans));
         }
     }
-    if found.is_empty() {
+    if found.is_empty() && unmarked.is_empty() {
         output.result("no orphans\n")?;
         return Ok(ExitStatus::Done);
+    }
+    for (target, object) in &unmarked {
+        output.result(&format!(
+            "{object}, of the former target `{target}`: no marks there, empty it yourself if nobody needs it\n"
+        ))?;
     }
     for orphan in found.iter().flat_map(|(_, orphans)| orphans) {
         output.result(&format!("{} {}\n", orphan.object, orphan.mark))?;
     }
-    confirm(args, output, "Remove these?")?;
-    let _lock = context.state_dir.lock()?;
+    if !found.is_empty() {
+        confirm(args, output, "Remove these?")?;
+    }
+    let _lock = context.lock(output)?;
+    let mut state = context.state.clone();
+    state.targets.retain(|name, _| !unmarked.iter().any(|(target, _)| target == name));
     for (sweeper, orphans) in found {
         let done = sweeper.remove_orphans(&orphans).await;
         let applied = done.map_err(|error| CliError::Failed(Failure::of(&error, error.hint())))?;
         output.result(&format!("{}\n", told(applied)))?;
         for orphan in &orphans {
-            audit(context, "withdraw-orphan", orphan.mark.target(), applied)?;
+            state.targets.remove(orphan.mark.target());
+            audit(context, "withdraw-orphan", orphan.mark.target(), applied, output);
         }
     }
+    context.state_dir.save(&state)?;
     Ok(ExitStatus::Done)
 }
 
@@ -109,8 +121,11 @@ struct Withdrawn<'a> {
     user: Option<String>,
 }
 
-fn audit(context: &Context, event: &'static str, target: &str, applied: Applied) -> Result<(), CliError> {
+/// Writes it down. That it could not be is said, and stops nothing: what is withdrawn is withdrawn.
+fn audit(context: &Context, event: &'static str, target: &str, applied: Applied, output: Output) {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
     let record = Withdrawn { time: context.now.to_string(), event, target, removed: applied.removed, user };
-    Ok(context.state_dir.audit(&record)?)
+    if let Err(error) = context.state_dir.audit(&record) {
+        output.warn(Failure::of(&error, None).message);
+    }
 }

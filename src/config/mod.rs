@@ -100,6 +100,25 @@ impl Backend {
         }
     }
 
+    /// The object whose entries cannot carry an owner mark, where it is such a one.
+    pub fn unmarked_object(&self) -> Option<String> {
+        match self {
+            Self::Nftables(raw) if raw.mode == raw::Mode::Set => Some(self.object()),
+            Self::Nftables(_) => None,
+        }
+    }
+
+    /// What it is, in words.
+    pub fn object(&self) -> String {
+        match self {
+            Self::Nftables(raw) if raw.mode == raw::Mode::Set => {
+                let sets: Vec<&str> = [&raw.v4, &raw.v6].into_iter().flatten().map(String::as_str).collect();
+                format!("nftables {} {}", raw.table.as_deref().unwrap_or_default(), sets.join(" "))
+            }
+            Self::Nftables(_) => "nftables inet tagwall".to_owned(),
+        }
+    }
+
     /// Whether it guards this host, so that it could cut the operator's own session.
     pub const fn is_local(&self) -> bool {
         match self {
@@ -168,6 +187,9 @@ impl Config {
     }
 
     /// What tagwall does where nothing is configured: AzureActiveDirectory on TCP 8443 of this host.
+    ///
+    /// # Panics
+    /// Never: the text is a constant, and a test reads it.
     pub fn defaults() -> Self {
         let raw = toml::from_str(DEFAULTS).expect("the built-in configuration parses, a test keeps it");
         resolve::resolve(raw, Origin::Defaults).expect("the built-in configuration resolves, a test keeps it")

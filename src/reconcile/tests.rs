@@ -50,10 +50,16 @@ impl World {
     }
 
     async fn pass(&self) -> Report {
+        let names: Vec<&str> = self.config.targets.iter().map(|target| target.name.as_str()).collect();
+        self.pass_of(&names).await.report
+    }
+
+    async fn pass_of(&self, names: &[&str]) -> Pass {
         let kept: Vec<Kept<'_>> = self
             .config
             .targets
             .iter()
+            .filter(|target| names.contains(&target.name.as_str()))
             .map(|target| {
                 let provider = MemoryProvider::new(&self.firewall, target.mark.clone(), &[target.name.as_str()]);
                 Kept { target, provider: Ok(Box::new(provider)) }
@@ -61,7 +67,7 @@ impl World {
             .collect();
         let source = Source::new(self.config.source.clone()).unwrap();
         let last_good = LastGood::open(self.dir.path());
-        pass(&self.config, &source, &last_good, &self.state, &kept, &self.options).await.report
+        pass(&self.config, &source, &last_good, &self.state, &kept, &self.options).await
     }
 }
 
@@ -118,6 +124,33 @@ async fn a_target_that_is_refused_or_fails_stops_no_other() {
     let mut sorted = outcomes(&report);
     sorted.sort_unstable();
     assert_eq!((sorted, report.exit_status()), (vec!["applied", "failed"], ExitStatus::Failed));
+}
+
+#[tokio::test]
+async fn a_list_is_accepted_only_when_all_its_targets_were_in_the_pass() {
+    let text = "[lists.a]\ntags = [\"Alpha\"]\n[targets.one]\nlists = [\"a\"]\nnftables = {}\n\
+                [targets.two]\nlists = [\"a\"]\nports = [1]\nnftables = {}";
+    let world = World::new(text, &[("Alpha", &["192.0.2.0/24"])]);
+    assert_eq!(world.pass_of(&["one"]).await.accepted, [""; 0]);
+    assert_eq!(world.pass_of(&["one", "two"]).await.accepted, ["a"]);
+}
+
+#[tokio::test]
+async fn a_step_that_was_made_already_is_not_refused() {
+    let many: Vec<String> = (0..64).map(|index| format!("198.51.100.{}/32", index * 2)).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let mut world = World::new(ONE, &[("Alpha", &many)]);
+    let before = world.pass_of(&["one"]).await.fetched.unwrap();
+    LastGood::open(world.dir.path()).store(&before).unwrap();
+    let sha256 = before.publication.sha256;
+    world.state.lists.insert("a".to_owned(), crate::state::ListRecord { sha256 });
+    world.publish(2, &[("Alpha", &many[..32])]);
+    assert_eq!(limits(&world.pass().await, 0), [Limit::Loss]);
+    world.options.overrides = vec![Limit::Loss];
+    assert_eq!(outcomes(&world.pass().await), ["applied"]);
+    // The same state, the same publication, no override: the loss is behind us.
+    world.options.overrides = Vec::new();
+    assert_eq!(outcomes(&world.pass().await), ["in-sync"]);
 }
 
 #[tokio::test]

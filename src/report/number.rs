@@ -1,9 +1,11 @@
 //! Numbers as people read them.
 
+use std::fmt::Display;
+
 use tagwall_provider::AddressCount;
 
 /// A number with commas between its thousands.
-pub fn thousands(number: impl ToString) -> String {
+pub fn thousands(number: impl Display + Copy) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {

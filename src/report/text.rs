@@ -8,7 +8,7 @@ use tagwall_provider::{Admits, Family, Refusal};
 
 use super::number::{addresses, counted, thousands};
 use super::{Failure, Outcome, Published, Report, TargetReport};
-use crate::config::{Backend, Policy, raw};
+use crate::config::Policy;
 use crate::plan::{Plan, Side};
 use crate::reconcile::Purpose;
 use crate::source::Freshness;
@@ -37,7 +37,8 @@ pub enum Detail {
 /// Renders a report with colours; who prints it strips them where they are not wanted.
 pub fn render(report: &Report, detail: Detail) -> String {
     let mut text = Text { out: String::new(), detail };
-    text.report(report).expect("writing to a string does not fail");
+    // Writing to a string does not fail.
+    let _ = text.report(report);
     text.out
 }
 
@@ -101,12 +102,15 @@ impl Text {
             self.out,
             "\n{BOLD}{}{BOLD:#}  {}, {} {}, {}",
             what.name,
-            object(&what.backend),
+            what.backend.object(),
             what.protocol.name(),
             ports.join(" "),
             what.lists.join(" + ")
         )?;
         if let Some(plan) = target.plan() {
+            if matches!(target.outcome, Outcome::Refused { .. }) {
+                writeln!(self.out, "  held back:")?;
+            }
             self.plan(plan)?;
         }
         match &target.outcome {
@@ -174,9 +178,13 @@ impl Text {
 
     fn reexpressed(&mut self, added: &Side, removed: &Side) -> fmt::Result {
         let (new, old) = (added.reexpressed.len(), removed.reexpressed.len());
-        if new + old > 0 {
-            let old_text = counted(old, "prefix", "prefixes");
-            writeln!(self.out, "  {CHANGED}~{CHANGED:#} re-expressed: {old_text}, 0 addresses lost")?;
+        if old > 0 {
+            let old = counted(old, "prefix", "prefixes");
+            writeln!(self.out, "  {CHANGED}~{CHANGED:#} re-expressed: {old}, 0 addresses lost")?;
+        }
+        if new > 0 {
+            let new = counted(new, "prefix", "prefixes");
+            writeln!(self.out, "  {CHANGED}~{CHANGED:#} written anew: {new}, 0 addresses gained")?;
         }
         Ok(())
     }
@@ -272,17 +280,6 @@ impl Text {
     }
 }
 
-/// What firewall object a target is, in words.
-pub fn object(backend: &Backend) -> String {
-    match backend {
-        Backend::Nftables(raw::Nftables { mode: raw::Mode::Enforce, .. }) => "nftables inet tagwall".to_owned(),
-        Backend::Nftables(raw) => {
-            let sets: Vec<&str> = [&raw.v4, &raw.v6].into_iter().flatten().map(String::as_str).collect();
-            format!("nftables {} {}", raw.table.as_deref().unwrap_or_default(), sets.join(" "))
-        }
-    }
-}
-
 /// What a target admits after the pass.
 fn totals(plan: &Plan) -> String {
     let of = |family| format!("{} {family}", thousands(plan.after.prefix_count(family)));
@@ -292,7 +289,7 @@ fn totals(plan: &Plan) -> String {
 /// One refusal, for what has no report.
 pub fn refusal(refusal: &Refusal) -> String {
     let mut text = Text { out: String::new(), detail: Detail::Full };
-    text.refusal(refusal).expect("writing to a string does not fail");
+    let _ = text.refusal(refusal);
     text.out
 }
 

@@ -6,7 +6,13 @@ fn state() -> State {
     let mut state = State::default();
     state.accepted.insert("public/download".to_owned(), Accepted { change_number: 5, sha256, first_seen: now });
     state.lists.insert("entra".to_owned(), ListRecord { sha256 });
-    let record = TargetRecord { last_attempt: Some(now), last_verified: None, withdrawn: Some(now), claimed: true };
+    let record = TargetRecord {
+        last_attempt: Some(now),
+        last_verified: None,
+        withdrawn: Some(now),
+        claimed: true,
+        unmarked: None,
+    };
     state.targets.insert("edge".to_owned(), record);
     state
 }

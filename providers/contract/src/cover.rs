@@ -29,9 +29,10 @@ pub fn cover_change<'a>(stored: &'a [Entry], desired: &PrefixSet) -> CoverChange
     let rest = desired.difference(&runs);
     // The minimal cover is made of the largest aligned blocks, so a stored prefix lies in exactly one of them.
     let by_prefixes: PrefixSet = ranges().filter(|range| rest.covers(*range) && range.prefix().is_some()).collect();
-    let (settled, add): (Vec<IpNet>, Vec<IpNet>) = rest.prefixes().partition(|prefix| by_prefixes.covers(*prefix));
-    let settled = runs.union(&settled.into_iter().collect());
+    let add: Vec<IpNet> = rest.prefixes().filter(|prefix| !by_prefixes.covers(*prefix)).collect();
 
-    let (keep, remove) = stored.iter().partition(|entry| entry.range().is_some_and(|range| settled.covers(range)));
+    let comes: PrefixSet = add.iter().copied().collect();
+    let stays = |range| desired.covers(range) && !comes.meets(range);
+    let (keep, remove) = stored.iter().partition(|entry| entry.range().is_some_and(stays));
     CoverChange { keep, remove, add }
 }

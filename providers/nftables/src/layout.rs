@@ -59,14 +59,6 @@ impl Layout {
             }
         }
     }
-
-    /// The table, by family and name.
-    pub(crate) fn table(&self) -> (u8, &str) {
-        match self {
-            Self::Enforce(_) => (wire::family::INET, TABLE),
-            Self::Set(sets) => (sets.family.number(), &sets.table),
-        }
-    }
 }
 
 impl OperatorSets {

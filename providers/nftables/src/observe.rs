@@ -10,7 +10,7 @@ use tagwall_provider::{
 use crate::layout::Layout;
 use crate::netlink::parse::ChainSeen;
 use crate::netlink::wire;
-use crate::settings::{Settings, TABLE};
+use crate::settings::{Mode, Settings, TABLE};
 use crate::skeleton::{Mend, SetMend, hook_name};
 use crate::snapshot::{Snapshot, Structure};
 
@@ -88,8 +88,9 @@ pub(crate) fn observed(
             hooked && sees && chain.comment.as_ref() != Some(&skeleton.mark)
         };
         observed.foreign.extend(seen.structure.chains.iter().filter(blocks).map(blocking));
-        observed.orphans = orphans(settings, &seen.structure);
     }
+    let shared = if matches!(layout, Layout::Enforce(_)) { &seen.structure } else { &seen.left };
+    observed.orphans = orphans(settings, shared);
     Ok(observed)
 }
 
@@ -124,10 +125,15 @@ fn blocking(chain: &ChainSeen) -> Foreign {
     Foreign { description, effect: ForeignEffect::Blocks }
 }
 
-/// Whether a comment is the mark of a target of ours that is configured no longer.
+/// Whether a comment is the mark of a target of ours that has no business in the table `inet tagwall` any more:
+/// it is configured no longer, or it is this one and now keeps an operator's sets.
 pub(crate) fn orphaned(settings: &Settings, comment: Option<&str>) -> Option<OwnerMark> {
     let mark: OwnerMark = comment?.parse().ok()?;
-    let configured = mark == settings.mark || settings.siblings.iter().any(|sibling| sibling == mark.target());
+    let configured = if mark == settings.mark {
+        matches!(settings.mode, Mode::Enforce { .. })
+    } else {
+        settings.siblings.iter().any(|sibling| sibling == mark.target())
+    };
     (mark.owner() == settings.mark.owner() && !configured).then_some(mark)
 }
 

@@ -111,16 +111,12 @@ impl Session {
             let mark = observe::orphaned(settings, comment);
             mark.is_some_and(|mark| orphans.iter().any(|orphan| orphan.mark == mark))
         };
-        match self.layout {
-            Layout::Enforce(_) => self.remove_marked(wanted),
-            // Sets of the operator's are never orphans.
-            Layout::Set(_) => Ok(Applied::default()),
-        }
+        self.remove_marked(wanted)
     }
 
     fn remove_marked(&mut self, ours: impl Fn(&Settings, Option<&str>) -> bool) -> Result<Applied, ProviderError> {
         for _ in 0..TRIES {
-            let (generation, seen) = snapshot::read_around(&mut self.socket, &self.layout)?;
+            let (generation, seen) = snapshot::read_own(&mut self.socket)?;
             let mut batch = self.socket.batch(Some(generation));
             let removed = write::removal(&mut batch, &seen, |comment| ours(&self.settings, comment));
             if batch.is_empty() {

@@ -10,11 +10,12 @@ use nix::errno::Errno;
 use tagwall_provider::{AddressRange, Family, PerFamily};
 
 use crate::layout::Layout;
-use crate::netlink::message::{SetName, key_length};
+use crate::netlink::message::{SetName, Writer, key_length};
 use crate::netlink::parse::{self, ChainSeen, ElementSeen, Message, SetSeen, TableSeen};
 use crate::netlink::socket::{Dump, NetlinkError, Socket};
 use crate::netlink::wire::{self, attr, msg};
 use crate::rule::{Rule, RuleSeen};
+use crate::settings::TABLE;
 
 /// How often it is read before that counts as busy.
 const TRIES: usize = 16;
@@ -49,6 +50,9 @@ pub(crate) struct Stored {
 pub(crate) struct Snapshot {
     pub(crate) structure: Structure,
     pub(crate) stored: PerFamily<Stored>,
+    /// What stands in the table `inet tagwall`, where the target's own objects do not: whatever an earlier
+    /// configuration left there.
+    pub(crate) left: Structure,
 }
 
 /// How reading fails.
@@ -77,46 +81,72 @@ impl Structure {
 }
 
 fn is_own(chain: &ChainSeen) -> bool {
-    chain.family == wire::family::INET && chain.table == crate::settings::TABLE
+    chain.family == wire::family::INET && chain.table == TABLE
 }
 
 /// Reads everything of a target, with the generation id that it was read at.
 pub(crate) fn read(socket: &mut Socket, layout: &Layout) -> Result<(u32, Snapshot), ReadError> {
     believed(socket, |socket| {
-        let (dump, structure) = read_structure(socket, layout)?;
+        let mut dumps = Dumps::default();
+        let structure = read_structure(socket, layout, &mut dumps)?;
+        let left = match layout {
+            Layout::Enforce(_) => Structure::default(),
+            Layout::Set(_) => read_own_table(socket, &[], &mut dumps)?,
+        };
         let mut stored = PerFamily::<Stored>::default();
         for family in Family::ALL {
             if let Some(name) = layout.set(family)
                 && let Some(set) = structure.set(name.set)
                 && holds_addresses(set, family)
             {
-                *stored.get_mut(family) = read_elements(socket, name, set, family)?;
+                *stored.get_mut(family) = read_elements(socket, name, set, family, &mut dumps)?;
             }
         }
         let torn = Family::ALL.into_iter().any(|family| stored.get(family).torn);
-        Ok((dump, torn, Snapshot { structure, stored }))
+        Ok((dumps, torn, Snapshot { structure, stored, left }))
     })
 }
 
 /// Reads what stands around the elements.
 pub(crate) fn read_around(socket: &mut Socket, layout: &Layout) -> Result<(u32, Structure), ReadError> {
     believed(socket, |socket| {
-        let (dump, structure) = read_structure(socket, layout)?;
-        Ok((dump, false, structure))
+        let mut dumps = Dumps::default();
+        let structure = read_structure(socket, layout, &mut dumps)?;
+        Ok((dumps, false, structure))
     })
+}
+
+/// Reads the chains and sets of the table `inet tagwall`, whoever's they are.
+pub(crate) fn read_own(socket: &mut Socket) -> Result<(u32, Structure), ReadError> {
+    believed(socket, |socket| {
+        let mut dumps = Dumps::default();
+        let structure = read_own_table(socket, &[], &mut dumps)?;
+        Ok((dumps, false, structure))
+    })
+}
+
+/// Whether the kernel noticed that something changed during any of several dumps. It does not always.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dumps {
+    interrupted: bool,
+}
+
+impl Dumps {
+    fn note(&mut self, dump: Dump) {
+        self.interrupted |= dump == Dump::Interrupted;
+    }
 }
 
 /// Reads until it can be believed. `read` says how the dump went, whether what it read cannot be, and what it is.
 fn believed<T: PartialEq>(
-    socket: &mut Socket,
-    mut read: impl FnMut(&mut Socket) -> Result<(Dump, bool, T), NetlinkError>,
+    socket: &mut Socket, mut read: impl FnMut(&mut Socket) -> Result<(Dumps, bool, T), NetlinkError>,
 ) -> Result<(u32, T), ReadError> {
     let mut previous = None;
     for attempt in 0..TRIES {
         let before = socket.generation()?;
         let result = read(socket);
         let after = socket.generation()?;
-        let (dump, torn, seen) = match result {
+        let (dumps, torn, seen) = match result {
             // Something went away between the list that named it and the look at it.
             Err(NetlinkError::Refused { errno: Errno::ENOENT | Errno::EINTR, .. }) if before != after => {
                 previous = None;
@@ -128,7 +158,7 @@ fn believed<T: PartialEq>(
             previous = None;
             continue;
         }
-        if before == after && dump == Dump::Whole {
+        if before == after && !dumps.interrupted {
             return Ok((before, seen));
         }
         if attempt >= TRIES_FOR_EQUAL_IDS && previous.as_ref() == Some(&seen) {
@@ -139,44 +169,62 @@ fn believed<T: PartialEq>(
     Err(ReadError::Busy)
 }
 
-fn read_structure(socket: &mut Socket, layout: &Layout) -> Result<(Dump, Structure), NetlinkError> {
-    let (family, table) = layout.table();
-    let mut structure = Structure { table: read_table(socket, family, table)?, ..Structure::default() };
-    let mut dumps = Vec::new();
-    if let Layout::Enforce(skeleton) = layout {
-        let doing = "list chains";
-        let chains = &mut structure.chains;
-        let each = |message: &Message<'_>| {
-            if message.table_message() == Some(msg::NEW_CHAIN) {
-                let chain = parse::chain(message)?;
-                if is_own(&chain) || chain.hook.as_ref().is_some_and(|hook| hook.drops) {
-                    chains.push(chain);
-                }
-            }
-            Ok(())
-        };
-        dumps.push(socket.ask(doing, msg::GET_CHAIN, wire::DUMP, wire::family::UNSPECIFIED, |_| {}, each)?);
-        for name in [&skeleton.names.ports, &skeleton.names.admit] {
-            if structure.own_chains().any(|chain| chain.name == *name) {
-                let mut rules = Vec::new();
-                dumps.push(read_rules(socket, table, name, |seen| rules.push(seen.rule))?);
-                structure.rules.push((name.clone(), rules));
-            }
+fn read_structure(socket: &mut Socket, layout: &Layout, dumps: &mut Dumps) -> Result<Structure, NetlinkError> {
+    match layout {
+        Layout::Enforce(skeleton) => {
+            read_own_table(socket, &[&skeleton.names.ports, &skeleton.names.admit], dumps)
+        }
+        Layout::Set(sets) => {
+            let family = sets.family.number();
+            let table = read_table(socket, family, &sets.table)?;
+            let found = if table.is_some() { read_sets(socket, family, &sets.table, dumps)? } else { Vec::new() };
+            Ok(Structure { table, sets: found, ..Structure::default() })
         }
     }
-    if structure.table.is_some() {
-        let sets = &mut structure.sets;
-        let each = |message: &Message<'_>| {
-            if message.table_message() == Some(msg::NEW_SET) {
-                sets.push(parse::set(message)?);
+}
+
+/// Reads the table `inet tagwall`, with the rules of these chains.
+fn read_own_table(
+    socket: &mut Socket, chains: &[&String], dumps: &mut Dumps,
+) -> Result<Structure, NetlinkError> {
+    let mut seen = Structure { table: read_table(socket, wire::family::INET, TABLE)?, ..Structure::default() };
+    let each = |message: &Message<'_>| {
+        if message.table_message() == Some(msg::NEW_CHAIN) {
+            let chain = parse::chain(message)?;
+            if is_own(&chain) || chain.hook.as_ref().is_some_and(|hook| hook.drops) {
+                seen.chains.push(chain);
             }
-            Ok(())
-        };
-        let fill = |writer: &mut crate::netlink::message::Writer| writer.put_text(attr::SET_TABLE, table);
-        dumps.push(socket.ask("list sets", msg::GET_SET, wire::DUMP, family, fill, each)?);
+        }
+        Ok(())
+    };
+    let everywhere = wire::family::UNSPECIFIED;
+    dumps.note(socket.ask("list chains", msg::GET_CHAIN, wire::DUMP, everywhere, |_| {}, each)?);
+    for name in chains {
+        if seen.own_chains().any(|chain| chain.name == **name) {
+            let mut rules = Vec::new();
+            dumps.note(read_rules(socket, TABLE, name, |seen| rules.push(seen.rule))?);
+            seen.rules.push(((*name).clone(), rules));
+        }
     }
-    let dump = if dumps.contains(&Dump::Interrupted) { Dump::Interrupted } else { Dump::Whole };
-    Ok((dump, structure))
+    if seen.table.is_some() {
+        seen.sets = read_sets(socket, wire::family::INET, TABLE, dumps)?;
+    }
+    Ok(seen)
+}
+
+fn read_sets(
+    socket: &mut Socket, family: u8, table: &str, dumps: &mut Dumps,
+) -> Result<Vec<SetSeen>, NetlinkError> {
+    let mut sets = Vec::new();
+    let each = |message: &Message<'_>| {
+        if message.table_message() == Some(msg::NEW_SET) {
+            sets.push(parse::set(message)?);
+        }
+        Ok(())
+    };
+    let fill = |writer: &mut Writer| writer.put_text(attr::SET_TABLE, table);
+    dumps.note(socket.ask("list sets", msg::GET_SET, wire::DUMP, family, fill, each)?);
+    Ok(sets)
 }
 
 fn read_table(socket: &mut Socket, family: u8, name: &str) -> Result<Option<TableSeen>, NetlinkError> {
@@ -197,10 +245,7 @@ fn read_table(socket: &mut Socket, family: u8, name: &str) -> Result<Option<Tabl
 
 /// Reads the rules of one chain of an inet table, in order.
 pub(crate) fn read_rules(
-    socket: &mut Socket,
-    table: &str,
-    chain: &str,
-    mut each: impl FnMut(RuleSeen),
+    socket: &mut Socket, table: &str, chain: &str, mut each: impl FnMut(RuleSeen),
 ) -> Result<Dump, NetlinkError> {
     socket.ask(
         "list rules",
@@ -226,13 +271,10 @@ pub(crate) fn holds_addresses(set: &SetSeen, family: Family) -> bool {
 }
 
 fn read_elements(
-    socket: &mut Socket,
-    name: SetName<'_>,
-    set: &SetSeen,
-    family: Family,
+    socket: &mut Socket, name: SetName<'_>, set: &SetSeen, family: Family, dumps: &mut Dumps,
 ) -> Result<Stored, NetlinkError> {
     let mut elements = Vec::new();
-    socket.ask(
+    let dump = socket.ask(
         "list elements",
         msg::GET_ELEMENT,
         wire::DUMP,
@@ -248,6 +290,7 @@ fn read_elements(
             Ok(())
         },
     )?;
+    dumps.note(dump);
     Ok(pair_up(elements, family, set.flags & wire::set::INTERVAL != 0, name.set))
 }
 

@@ -110,10 +110,6 @@ pub(crate) fn removal(batch: &mut Batch, seen: &Structure, goes: impl Fn(Option<
     if count == 0 {
         return 0;
     }
-    // Sets without a name belong to a rule of one of the chains.
-    let every_chain = seen.own_chains().count() == chains.len();
-    let unnamed = seen.sets.iter().filter(|set| set.flags & wire::set::ANONYMOUS != 0).count();
-    let held = seen.table.as_ref().map_or(0, |table| u64::from(table.holds));
     for name in &chains {
         delete_rules(batch, name);
     }
@@ -123,7 +119,8 @@ pub(crate) fn removal(batch: &mut Batch, seen: &Structure, goes: impl Fn(Option<
     for name in &sets {
         delete_set(batch, name);
     }
-    if every_chain && held == count + unnamed as u64 {
+    // The table counts its chains, its sets, and whatever else is in it. Nothing but ours, then nothing is left.
+    if seen.table.as_ref().is_some_and(|table| u64::from(table.holds) == count) {
         batch.message(msg::DEL_TABLE, 0, wire::family::INET, |writer| writer.put_text(attr::TABLE_NAME, TABLE));
         return count + 1;
     }

@@ -2,7 +2,7 @@
 
 use tagwall_provider::{Provider, Skeleton};
 
-use crate::support::{admitted, edge, in_namespace, list, pass, prefixes, ruleset, wait};
+use crate::support::{admitted, edge, in_namespace, pass, prefixes, wait};
 
 /// From `before` to `after`: the kernel then admits exactly `after`, and the next pass has nothing to do.
 fn check(before: &str, after: &str) {
@@ -58,13 +58,4 @@ fn admits_everything_and_again_less() {
     check("0.0.0.0/0 ::/0", "128.0.0.0/1 8000::/1");
     check("128.0.0.0/1 8000::/1", "0.0.0.0/0 ::/0");
     check("0.0.0.0/0 ::/0", "0.0.0.0/1 ::/1");
-}
-
-#[test]
-fn prints() {
-    in_namespace(|| {
-        pass(&edge(), &prefixes("192.0.2.0/24 2001:db8::/48"));
-        eprintln!("{}", ruleset());
-        eprintln!("{}", list("table inet tagwall"));
-    });
 }

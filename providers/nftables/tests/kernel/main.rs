@@ -5,4 +5,8 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so loudly")]
 
 mod changes;
+mod conformance;
+mod drift;
+mod foreign;
+mod names;
 mod support;

@@ -78,7 +78,7 @@ pub(crate) fn try_nft(script: &str) -> bool {
 /// What `nft list …` prints; nothing where there is no such thing.
 pub(crate) fn list(what: &str) -> String {
     let words = what.split(' ');
-    let output = Command::new("nft").arg("-nn").arg("list").args(words).output().unwrap();
+    let output = Command::new("nft").arg("-y").arg("list").args(words).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
