@@ -22,16 +22,17 @@ pub struct CoverChange<'a> {
 ///
 /// Entries that are service tags go: the set names addresses.
 pub fn cover_change<'a>(stored: &'a [Entry], desired: &PrefixSet) -> CoverChange<'a> {
-    let inside = || stored.iter().filter_map(Entry::range).filter(|range| desired.covers(*range));
-    let admitted: PrefixSet = inside().collect();
-    // The minimal cover is made of the largest aligned blocks, so a stored prefix lies in exactly one of them.
-    let by_prefixes: PrefixSet = inside().filter(|range| range.prefix().is_some()).collect();
-
+    let ranges = || stored.iter().filter_map(Entry::range);
+    let admitted: PrefixSet = ranges().filter(|range| desired.covers(*range)).collect();
     let runs: PrefixSet = desired.ranges().filter(|run| admitted.covers(*run)).collect();
-    let (settled, add): (Vec<IpNet>, Vec<IpNet>) =
-        desired.difference(&runs).prefixes().partition(|prefix| by_prefixes.covers(*prefix));
-    let settled = runs.union(&settled.into_iter().collect());
 
-    let (keep, remove) = stored.iter().partition(|entry| entry.range().is_some_and(|range| settled.covers(range)));
+    let rest = desired.difference(&runs);
+    // The minimal cover is made of the largest aligned blocks, so a stored prefix lies in exactly one of them.
+    let by_prefixes: PrefixSet = ranges().filter(|range| rest.covers(*range) && range.prefix().is_some()).collect();
+    let add: Vec<IpNet> = rest.prefixes().filter(|prefix| !by_prefixes.covers(*prefix)).collect();
+
+    let comes: PrefixSet = add.iter().copied().collect();
+    let stays = |range| desired.covers(range) && !comes.meets(range);
+    let (keep, remove) = stored.iter().partition(|entry| entry.range().is_some_and(stays));
     CoverChange { keep, remove, add }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod broken;
+mod provider;
 
 use async_trait::async_trait;
 use broken::{Broken, Habit};
@@ -29,7 +30,7 @@ fn objects(target: Target) -> [&'static str; 2] {
 struct MemoryRig {
     firewall: MemoryFirewall,
     seen: [usize; 2],
-    /// It does not record states, as a rig on a real firewall cannot.
+    /// It records no states, as a rig on a real firewall cannot, and has nothing that a rig may do without.
     blind: bool,
     habit: Option<Habit>,
 }
@@ -76,7 +77,10 @@ impl Rig for MemoryRig {
         match act {
             Act::AddForeign(prefix) => self.firewall.insert(first, prefix, None),
             Act::RemoveForeign(prefix) => self.firewall.delete(first, prefix, None),
-            Act::AddOtherOwners(prefix) => self.firewall.insert(first, prefix, Some(&mark("somebody", target))),
+            Act::AddOtherOwners(prefix) => {
+                self.leaves_orphans()?;
+                self.firewall.insert(first, prefix, Some(&mark("somebody", target)));
+            }
             Act::AddOurs(prefix) => self.firewall.insert(second, prefix, Some(&ours)),
             Act::RemoveOurs(prefix) => {
                 for name in objects(target) {
@@ -89,6 +93,7 @@ impl Rig for MemoryRig {
     }
 
     async fn limit_capacity(&mut self, entries: u64) -> Result<(), NotApplicable> {
+        self.leaves_orphans()?;
         for target in Target::ALL {
             let [first, second] = objects(target);
             // One place of each family in the first object is somebody else's.
@@ -101,6 +106,10 @@ impl Rig for MemoryRig {
     async fn fail_at(&mut self, fault: Fault) -> Result<(), NotApplicable> {
         self.firewall.fail_write(fault.call, if fault.after { Failure::AnswerLost } else { Failure::Rejected });
         Ok(())
+    }
+
+    fn leaves_orphans(&self) -> Result<(), NotApplicable> {
+        if self.blind { Err(NotApplicable("nobody can see")) } else { Ok(()) }
     }
 
     async fn states(&mut self, target: Target) -> Option<Vec<PrefixSet>> {
@@ -137,7 +146,8 @@ async fn check_on(rig: &mut MemoryRig, expected: &[(&str, &str)]) {
 #[tokio::test]
 async fn what_opens_a_gap_or_the_door_fails() {
     let gap = "a gap: 192.0.2.0/25";
-    let expected = [("widened", gap), ("failure_before_each_call", gap), ("dropped_halfway", gap)];
+    let expected =
+        [("widened", gap), ("failure_before_each_call", gap), ("dropped_halfway", gap), ("two_passes_at_once", gap)];
     check(Habit::RemovesFirst, &expected).await;
     let door = "was admitted, though neither before nor desired";
     check(Habit::OpensWhileItWorks, &[("the_whole_space", door), ("many_changes", door)]).await;
@@ -201,11 +211,12 @@ async fn relying_on_other_peoples_entries_conforms() {
 #[tokio::test]
 async fn what_is_not_applicable_is_named() {
     let mut rig = MemoryRig { blind: true, ..MemoryRig::new(None) };
-    conformance::run(&mut rig).await.assert_conforms(&[]);
-    let mut report = conformance::run_one(&mut rig, "re_expressed").await;
-    report.cases[0].outcome = CaseOutcome::NotApplicable("because".to_owned());
-    report.assert_conforms(&["re_expressed"]);
-    for wrong in [&[][..], &["other"], &["re_expressed", "other"]] {
+    let report = conformance::run(&mut rig).await;
+    report.assert_conforms(&["over_capacity", "another_owners_entry", "orphans", "failure_in_removing_orphans"]);
+    let report = conformance::run_one(&mut rig, "orphans").await;
+    report.assert_conforms(&["orphans"]);
+    assert_eq!(report.to_string(), "not applicable  orphans: nobody can see\n");
+    for wrong in [&[][..], &["other"], &["orphans", "other"]] {
         let asserted = std::panic::catch_unwind(|| report.assert_conforms(wrong));
         assert!(asserted.is_err(), "{wrong:?}");
     }

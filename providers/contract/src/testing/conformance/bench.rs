@@ -92,6 +92,10 @@ impl<'a> Bench<'a> {
         self.rig.admitted(target).await
     }
 
+    pub(super) fn leaves_orphans(&self) -> Verdict {
+        Ok(self.rig.leaves_orphans()?)
+    }
+
     pub(super) fn takes_service_tags(&self) -> bool {
         self.rig.takes_service_tags()
     }
@@ -132,10 +136,14 @@ impl<'a> Bench<'a> {
 
     /// Nothing that was admitted before and is wanted was ever missing, and nothing came that nobody wants.
     pub(super) async fn check_between(&mut self, target: Target, before: &PrefixSet, wanted: &PrefixSet) -> Verdict {
-        let (least, most) = (before.intersection(wanted), before.union(wanted));
+        self.check_within(target, &before.intersection(wanted), &before.union(wanted)).await
+    }
+
+    /// At least and at most this was admitted since the states were last asked for, and nothing foreign moved.
+    pub(super) async fn check_within(&mut self, target: Target, least: &PrefixSet, most: &PrefixSet) -> Verdict {
         let now = self.rig.admitted(target).await;
         for admitted in self.rig.states(target).await.unwrap_or_default().into_iter().chain([now]) {
-            let (missing, surplus) = (least.difference(&admitted), admitted.difference(&most));
+            let (missing, surplus) = (least.difference(&admitted), admitted.difference(most));
             ensure!(
                 missing.is_empty(),
                 "a gap: {} was not admitted, though before and after the change",
