@@ -7,12 +7,14 @@ use crate::netlink::socket::{NetlinkError, largest_send_buffer};
 use crate::snapshot::ReadError;
 
 /// Gives a failure its class and says what to do.
-pub(crate) fn classified(error: NetlinkError) -> ProviderError {
-    match error {
+pub(crate) fn classified(error: &NetlinkError) -> ProviderError {
+    match *error {
         NetlinkError::Refused { doing, errno } => refused(doing, errno),
         NetlinkError::TooLarge { needed } => {
             let bound = largest_send_buffer().map_or_else(String::new, |bound| format!(" (it is {bound})"));
-            let cause = Cause::new(format!("the change needs one transaction of {needed} bytes, more than this socket can send"));
+            let cause = Cause::new(format!(
+                "the change needs one transaction of {needed} bytes, more than this socket can send"
+            ));
             ProviderError::rejected(cause.hint(format!(
                 "outside the first user namespace the bound is net.core.wmem_max{bound}: raise it there to {needed} or more with `sysctl -w net.core.wmem_max={needed}`, or run with CAP_NET_ADMIN of the host"
             )))
@@ -54,9 +56,10 @@ fn refused(doing: &str, errno: Errno) -> ProviderError {
 impl From<ReadError> for ProviderError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Netlink(error) => classified(error),
+            ReadError::Netlink(error) => classified(&error),
             busy @ ReadError::Busy => Self::Transient(
-                Cause::new(busy.to_string()).hint("another program changes the same table all the time: find it with `nft monitor`"),
+                Cause::new(busy.to_string())
+                    .hint("another program changes the same table all the time: find it with `nft monitor`"),
             ),
         }
     }

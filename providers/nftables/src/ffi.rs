@@ -91,9 +91,10 @@ impl Expression for Expr {
         use Field::{Bytes, Number, Text};
         let register = 1;
         match self {
-            Self::Meta(key) => {
-                expression("meta", &[Number(sys::NFTNL_EXPR_META_DREG, register), Number(sys::NFTNL_EXPR_META_KEY, *key)])
-            }
+            Self::Meta(key) => expression(
+                "meta",
+                &[Number(sys::NFTNL_EXPR_META_DREG, register), Number(sys::NFTNL_EXPR_META_KEY, *key)],
+            ),
             Self::Conntrack(key) => {
                 expression("ct", &[Number(sys::NFTNL_EXPR_CT_DREG, register), Number(sys::NFTNL_EXPR_CT_KEY, *key)])
             }
@@ -132,9 +133,10 @@ impl Expression for Expr {
                     Bytes(sys::NFTNL_EXPR_CMP_DATA, value),
                 ],
             ),
-            Self::Lookup(set) => {
-                expression("lookup", &[Number(sys::NFTNL_EXPR_LOOKUP_SREG, register), Text(sys::NFTNL_EXPR_LOOKUP_SET, set)])
-            }
+            Self::Lookup(set) => expression(
+                "lookup",
+                &[Number(sys::NFTNL_EXPR_LOOKUP_SREG, register), Text(sys::NFTNL_EXPR_LOOKUP_SET, set)],
+            ),
             Self::Counter => expression("counter", &[]),
             Self::Verdict(Verdict::Goto(chain)) => expression(
                 "immediate",

@@ -68,7 +68,9 @@ impl OperatorSets {
         if seen.table.is_none() {
             return Some(Unusable {
                 what: format!("there is no table {table}"),
-                hint: format!("create it with its sets, for example `nft add table {table}`, or use mode = \"enforce\""),
+                hint: format!(
+                    "create it with its sets, for example `nft add table {table}`, or use mode = \"enforce\""
+                ),
             });
         }
         Family::ALL.into_iter().find_map(|family| {

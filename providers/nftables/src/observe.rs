@@ -42,9 +42,7 @@ pub(crate) fn mend(layout: &Layout, structure: &Structure) -> Mend {
 
 /// Which sets have to be emptied or made again.
 pub(crate) fn rebuilt(mend: &Mend, seen: &Snapshot) -> PerFamily<bool> {
-    PerFamily::from_fn(|family| {
-        *mend.sets.get(family) == SetMend::Recreate || !seen.stored.get(family).odd.is_empty()
-    })
+    PerFamily::from_fn(|family| *mend.sets.get(family) == SetMend::Recreate || !seen.stored.get(family).odd.is_empty())
 }
 
 /// Makes an observation.
@@ -52,7 +50,10 @@ pub(crate) fn rebuilt(mend: &Mend, seen: &Snapshot) -> PerFamily<bool> {
 /// # Errors
 /// `Rejected` where the operator's sets are none that can be kept.
 pub(crate) fn observed(
-    settings: &Settings, layout: &Layout, generation: u32, seen: &Snapshot,
+    settings: &Settings,
+    layout: &Layout,
+    generation: u32,
+    seen: &Snapshot,
 ) -> Result<Observed, ProviderError> {
     if let Layout::Set(sets) = layout
         && let Some(unusable) = sets.unusable(&seen.structure)
@@ -83,8 +84,8 @@ pub(crate) fn observed(
     if let Layout::Enforce(skeleton) = layout {
         let blocks = |chain: &&ChainSeen| {
             let hooked = chain.hook.as_ref().is_some_and(|hook| hook.drops && hook.number == skeleton.base.hook);
-            let sees = [wire::family::INET, wire::family::IP, wire::family::IP6].contains(&chain.family);
-            hooked && sees && chain.comment.as_ref() != Some(&skeleton.mark)
+            let of_ip = [wire::family::INET, wire::family::IP, wire::family::IP6].contains(&chain.family);
+            hooked && of_ip && chain.comment.as_ref() != Some(&skeleton.mark)
         };
         observed.foreign.extend(seen.structure.chains.iter().filter(blocks).map(blocking));
     }

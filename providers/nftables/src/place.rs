@@ -1,7 +1,7 @@
 //! Decides what changes.
 
 use tagwall_provider::{
-    Admits, AddressRange, Desired, Entry, Family, ForeignEffect, Limit, Observed, Operation, PrefixSet, Refusal,
+    AddressRange, Admits, Desired, Entry, Family, ForeignEffect, Limit, Observed, Operation, PrefixSet, Refusal,
     Skeleton as Around, SkeletonEdit, Step, Steps, cover_change,
 };
 
@@ -83,7 +83,10 @@ fn refuse_missing_set(layout: &Layout, desired: &PrefixSet) -> Result<(), Refusa
     let key = if family == Family::V4 { "v4" } else { "v6" };
     Err(Refusal {
         limit: Limit::Capacity,
-        finding: format!("{} {family} prefixes are desired, and no set is named for them", desired.prefix_count(family)),
+        finding: format!(
+            "{} {family} prefixes are desired, and no set is named for them",
+            desired.prefix_count(family)
+        ),
         choices: vec![
             format!("name a set for them: `{key} = \"…\"`"),
             "leave the family out of the target's lists: `families = [..]`".to_owned(),

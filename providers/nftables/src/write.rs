@@ -85,7 +85,8 @@ fn mend_skeleton(batch: &mut Batch, skeleton: &Skeleton, mend: &Mend) {
             batch.new_set(set, family, &skeleton.mark);
         }
     }
-    let chains = [(&names.admit, admit, None, &skeleton.admit), (&names.ports, ports, Some(skeleton.base), &skeleton.ports)];
+    let chains =
+        [(&names.admit, admit, None, &skeleton.admit), (&names.ports, ports, Some(skeleton.base), &skeleton.ports)];
     for (name, chain, base, rules) in chains {
         if matches!(chain, ChainMend::Create | ChainMend::Recreate | ChainMend::Policy) {
             ffi::new_chain(batch, TABLE, name, base, &skeleton.mark);

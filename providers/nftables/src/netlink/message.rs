@@ -229,7 +229,8 @@ impl Batch {
     /// Ends the transaction and hands out its bytes.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         let flags = self.last_message + 6..self.last_message + 8;
-        let with_ack = u16::from_ne_bytes([self.writer.bytes[flags.start], self.writer.bytes[flags.start + 1]]) | wire::ACK;
+        let with_ack =
+            u16::from_ne_bytes([self.writer.bytes[flags.start], self.writer.bytes[flags.start + 1]]) | wire::ACK;
         self.writer.bytes[flags].copy_from_slice(&with_ack.to_ne_bytes());
         let family = wire::family::UNSPECIFIED;
         let end = self.writer.begin_raw(wire::BATCH_END, 0, self.next, family, wire::SUBSYSTEM);
@@ -291,4 +292,3 @@ pub(crate) fn request(kind: u16, flags: u16, sequence: u32, family: u8, fill: im
     writer.end(&open);
     writer
 }
-

@@ -72,7 +72,7 @@ impl<'a> Message<'a> {
 }
 
 /// Walks over attributes: their type without its flags, and their bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attributes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Attributes<'a> {
@@ -260,7 +260,9 @@ pub(crate) fn set(message: &Message<'_>) -> Result<SetSeen, Malformed> {
 
 /// Hands over the elements of one message of a dump. Keys of another length than the family's are malformed.
 pub(crate) fn elements(
-    message: &Message<'_>, family: Family, mut each: impl FnMut(ElementSeen),
+    message: &Message<'_>,
+    family: Family,
+    mut each: impl FnMut(ElementSeen),
 ) -> Result<(), Malformed> {
     for attribute in message.attributes()? {
         let (attr::ELEMENTS_LIST, list) = attribute? else { continue };
@@ -340,9 +342,7 @@ fn expression(bytes: &[u8]) -> Result<(Expr, Option<Traffic>), Malformed> {
         }
         "meta" if number(1) == Some(1) && lacks(3) => number(2).map(Expr::Meta),
         "ct" if number(1) == Some(1) && lacks(3) && lacks(4) => number(2).map(Expr::Conntrack),
-        "fib" if number(1) == Some(1) => {
-            number(2).zip(number(3)).map(|(result, flags)| Expr::Fib { result, flags })
-        }
+        "fib" if number(1) == Some(1) => number(2).zip(number(3)).map(|(result, flags)| Expr::Fib { result, flags }),
         "payload" if number(1) == Some(1) && lacks(5) => match (number(2), number(3), number(4)) {
             (Some(base), Some(offset), Some(length)) => Some(Expr::Payload { base, offset, length }),
             _ => None,

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, sendmsg, setsockopt, socket,
-    sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, sendmsg, setsockopt,
+    socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -109,7 +109,12 @@ impl Socket {
 
     /// Sends a request and hands over every message of the answer.
     pub(crate) fn ask(
-        &mut self, doing: &'static str, kind: u16, flags: u16, family: u8, fill: impl FnOnce(&mut Writer),
+        &mut self,
+        doing: &'static str,
+        kind: u16,
+        flags: u16,
+        family: u8,
+        fill: impl FnOnce(&mut Writer),
         mut each: impl FnMut(&Message<'_>) -> Result<(), Malformed>,
     ) -> Result<Dump, NetlinkError> {
         let sequence = self.numbers(1);
@@ -216,4 +221,3 @@ impl Socket {
 pub(crate) fn largest_send_buffer() -> Option<usize> {
     std::fs::read_to_string("/proc/sys/net/core/wmem_max").ok()?.trim().parse().ok()
 }
-
