@@ -142,7 +142,7 @@ pub async fn against(
             target: kept.target,
             desired: &desired::desired(kept.target, &lists),
             standing: kept.target.lists.iter().flat_map(|list| refused[list.as_str()].clone()).collect(),
-            unjudged: !kept.target.lists.iter().all(|list| baselines.has(list)),
+            unjudged: kept.target.lists.iter().any(|list| !baselines.has(list) && !is_new(list, kept.target, state)),
             overridden: Vec::new(),
             config,
             options,
@@ -154,8 +154,28 @@ pub async fn against(
         report.targets.push(target);
         report.overridden.extend(overridden);
     }
-    let accepted = refused.into_iter().filter(|(_, refusals)| refusals.is_empty()).map(|(list, _)| list.to_owned());
-    Pass { accepted: accepted.collect(), report, fetched: Some(fetched) }
+    let accepted = refused.into_iter().filter(|(_, refusals)| refusals.is_empty()).map(|(list, _)| list);
+    let accepted = accepted.filter(|list| baselines.has(list) || judged_by_targets(list, config, &report));
+    Pass { accepted: accepted.map(str::to_owned).collect(), report, fetched: Some(fetched) }
+}
+
+/// Whether a list came to a target that has been enforced before: the operator's own edit, which trips no limit.
+/// A target that is not known to have been enforced may have lost its state.
+fn is_new(list: &str, target: &Target, state: &State) -> bool {
+    let enforced = state.targets.get(&target.name).is_some_and(|record| record.last_verified.is_some());
+    enforced && !state.lists.contains_key(list)
+}
+
+/// Whether every target of a list was judged, and let the publication through.
+///
+/// A list with nothing to be measured against is measured by what its targets admit. It is not accepted before all
+/// of them have been: or the next pass would take for agreed what this one refused, or never got to see.
+fn judged_by_targets(list: &str, config: &Config, report: &Report) -> bool {
+    let let_through = |target: &Target| {
+        let told = report.targets.iter().find(|told| told.target.name == target.name);
+        told.is_some_and(|told| !matches!(told.outcome, Outcome::Refused { .. } | Outcome::Failed(_)))
+    };
+    config.targets.iter().filter(|target| target.lists.iter().any(|name| name == list)).all(let_through)
 }
 
 /// What one target is to be brought to, and under which judgements.
@@ -164,7 +184,7 @@ struct Work<'a> {
     desired: &'a Desired,
     /// Refusals of its lists that no override lets through.
     standing: Vec<Refusal>,
-    /// Whether one of its lists has no accepted publication to be measured against.
+    /// Whether one of its lists should have an accepted publication to be measured against, and has none.
     unjudged: bool,
     /// Refusals that an override let through.
     overridden: Vec<Refusal>,
