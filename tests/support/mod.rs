@@ -1,0 +1,9 @@
+//! What the tests stand on: worlds of their own, and witnesses that share no code with the product.
+
+mod addresses;
+mod namespace;
+mod world;
+
+pub(crate) use addresses::{Addresses, assert_same};
+pub(crate) use namespace::{Namespace, is_first_user_namespace, skip, with_namespaces};
+pub(crate) use world::{EDGE, Run, TAGWALL, World, document, many, strs};
