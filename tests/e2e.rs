@@ -15,5 +15,6 @@
 //! unless `TAGWALL_SOAK` is set. What cannot be run is skipped with a loud line, and fails where `CI` is set.
 
 mod cli;
+mod kernel;
 mod regression;
 mod support;
