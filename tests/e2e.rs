@@ -15,6 +15,7 @@
 //! unless `TAGWALL_SOAK` is set. What cannot be run is skipped with a loud line, and fails where `CI` is set.
 
 mod cli;
+mod dry_run;
 mod kernel;
 mod regression;
 mod support;
