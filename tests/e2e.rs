@@ -10,6 +10,7 @@
 //! * `busy`: passes while others rewrite the firewall
 //! * `regression`: faults that were found, one test each, named for what went wrong; nothing else goes there
 //! * `source`: the source against servers and files that misbehave
+//! * `structure`: who may know of whom
 //! * `support`: worlds, namespaces, witnesses
 //!
 //! A test makes its own [`support::World`] and shares nothing with others. Long campaigns run a stated fraction
@@ -23,4 +24,5 @@ mod dry_run;
 mod kernel;
 mod regression;
 mod source;
+mod structure;
 mod support;
