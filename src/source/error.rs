@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use url::Url;
 
-use super::{Cloud, DocumentError};
+use super::{Cloud, DocumentError, LastGoodError};
 
 /// How fetching a publication fails.
 #[derive(Debug, Error)]
@@ -115,6 +115,12 @@ pub enum SourceError {
         /// What the document says.
         found: String,
     },
+    /// What is stored cannot be used.
+    #[error("cannot use the last good publication")]
+    Stored {
+        /// Why.
+        source: LastGoodError,
+    },
     /// Nothing new could be had, and what is stored was seen too long ago.
     #[error("the last good publication was seen {} days ago, more than the {} allowed", days(*age), days(*limit))]
     LastGoodTooOld {
@@ -145,6 +151,7 @@ impl SourceError {
             Self::NoLink { .. } => "no-link",
             Self::Document { .. } => "document",
             Self::WrongCloud { .. } => "wrong-cloud",
+            Self::Stored { .. } => "stored",
             Self::LastGoodTooOld { .. } => "last-good-too-old",
         }
     }

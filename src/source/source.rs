@@ -10,7 +10,7 @@ use url::Url;
 
 use super::fetch::{Arrival, Fetch, Stored, check};
 use super::http::{Http, Validators, chain};
-use super::last_good::LastGood;
+use super::last_good::{LastGood, LastGoodError};
 use super::pins::Pins;
 use super::{Kind, Publication, Settings, SourceError, page};
 
@@ -79,8 +79,9 @@ impl Source {
 
     /// Fetches the newest publication. Writes nothing: to keep what came, the caller gives it to [`LastGood::store`].
     ///
-    /// Where the source fails, the last good publication is taken, if there is one that is not too old. Without
-    /// `last_good` a failure is an error, and nothing is asked conditionally.
+    /// Where the network fails, the last good publication is taken, if there is one that is not too old. Without
+    /// `last_good` a failure is an error, and nothing is asked conditionally. A file is not the network: one that
+    /// is missing or broken is bad input, and taking something older in its place would hide that.
     ///
     /// # Errors
     /// Why there is no publication. One of another cloud is always an error, whatever is stored.
@@ -101,10 +102,33 @@ impl Source {
             }
             Err(error) if error.is_wrong_cloud() => Err(error),
             Err(error) => match stored {
-                Some(stored) => self.fall_back(&stored, error, warnings),
-                None => Err(error),
+                Some(stored) if self.http.is_some() => self.fall_back(&stored, error, warnings),
+                _ => Err(error),
             },
         }
+    }
+
+    /// The last good publication for these settings, whatever its age, without asking its source.
+    ///
+    /// # Errors
+    /// Where what is stored is damaged, or is no publication to this version of tagwall.
+    pub fn remembered(settings: &Settings, last_good: &LastGood) -> Result<Option<Fetched>, SourceError> {
+        let unusable = |source: LastGoodError| SourceError::Stored { source };
+        let Some((record, bytes)) = last_good.newest(settings).map_err(unusable)? else { return Ok(None) };
+        let publication = check(&bytes, &record.origin, record.date, settings)?;
+        let freshness =
+            Freshness::LastGood { fetched_at: record.fetched_at, because: "its source was not asked".to_owned() };
+        Ok(Some(Fetched {
+            publication,
+            bytes,
+            freshness,
+            warnings: Vec::new(),
+            fetched_at: record.fetched_at,
+            confirmed_at: record.confirmed_at,
+            url: record.url,
+            validators: record.validators,
+            settings: settings.clone(),
+        }))
     }
 
     async fn obtain(&self, stored: Option<&Stored<'_>>, warnings: &mut Vec<String>) -> Result<Arrival, SourceError> {

@@ -169,15 +169,16 @@ async fn another_cloud_is_never_bridged() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_is_bridged_too() {
+async fn a_file_that_is_gone_is_bad_input_and_not_bridged() {
     let bench = Bench::new();
     let path = bench.folder.path().join("ServiceTags_Public_20250609.json");
     fs::write(&path, small()).unwrap();
     let source = Source::new(Settings { kind: Kind::File(path.clone()), ..Settings::default() }).unwrap();
     bench.last_good.store(&source.fetch(None).await.unwrap()).unwrap();
     fs::remove_file(&path).unwrap();
-    check_last_good(source.fetch(Some(&bench.last_good)).await, "No such file");
-    assert_eq!(source.fetch(None).await.unwrap_err().class(), "read");
+    assert_eq!(source.fetch(Some(&bench.last_good)).await.unwrap_err().class(), "read");
+    fs::write(&path, b"<html></html>").unwrap();
+    assert_eq!(source.fetch(Some(&bench.last_good)).await.unwrap_err().class(), "document");
 }
 
 #[tokio::test]

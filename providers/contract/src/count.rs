@@ -28,13 +28,13 @@ impl AddressCount {
     /// If the sum would pass 2^128, which disjoint ranges of one family cannot.
     #[must_use]
     pub(crate) fn plus_range(self, first: u128, last: u128) -> Self {
-        let (below, carry) = self.below.overflowing_add(last - first);
-        let (below, carry_of_one) = below.overflowing_add(1);
-        assert!(
-            !(self.whole && below > 0) && (!(carry || carry_of_one) || below == 0),
-            "ranges of one family that do not overlap hold at most 2^128 addresses"
-        );
-        Self { whole: self.whole || carry || carry_of_one, below }
+        let span = last - first;
+        match self.below.checked_add(span).and_then(|sum| sum.checked_add(1)) {
+            Some(below) if !self.whole => Self { whole: false, below },
+            // Less than 2^128 and at most 2^128 make a multiple of it only once.
+            None if !self.whole && self.below.wrapping_add(span).wrapping_add(1) == 0 => Self { whole: true, below: 0 },
+            _ => panic!("ranges of one family that do not overlap hold at most 2^128 addresses"),
+        }
     }
 
     /// Whether it is no address at all.
@@ -68,5 +68,31 @@ impl fmt::Display for AddressCount {
         } else {
             f.pad(&self.below.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(count: AddressCount, first: u128, last: u128, expected: Option<AddressCount>) {
+        let sum = std::panic::catch_unwind(|| count.plus_range(first, last));
+        assert_eq!(sum.ok(), expected, "{count} and {first:x} to {last:x}");
+    }
+
+    #[test]
+    fn sums_end_at_the_whole() {
+        let whole = AddressCount { whole: true, below: 0 };
+        let half = AddressCount::new(1 << 127);
+        check(AddressCount::ZERO, 0, 0, Some(AddressCount::new(1)));
+        check(AddressCount::ZERO, 0, u128::MAX - 1, Some(AddressCount::new(u128::MAX)));
+        check(AddressCount::ZERO, 0, u128::MAX, Some(whole));
+        check(AddressCount::new(u128::MAX), 7, 7, Some(whole));
+        check(half, 1 << 127, u128::MAX, Some(whole));
+        check(half, 0, u128::MAX, None);
+        check(AddressCount::new(u128::MAX), 7, 8, None);
+        check(AddressCount::new(1), 0, u128::MAX, None);
+        check(whole, 0, 0, None);
+        check(whole, 0, u128::MAX, None);
     }
 }

@@ -33,7 +33,8 @@ impl Desired {
         Self::Prefixes { listed, held: Vec::new(), extra: PrefixSet::new() }
     }
 
-    /// All addresses to admit. A service tag names none: only its vendor knows them.
+    /// All addresses to admit. A service tag names none, only its vendor knows them: a provider that knows no
+    /// service tags has to refuse it before it asks, or it would close the port to everybody.
     pub fn prefixes(&self) -> PrefixSet {
         match self {
             Self::Prefixes { listed, held, extra } => {

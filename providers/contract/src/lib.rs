@@ -9,13 +9,24 @@
 //!                      Desired ──┴▶ Provider::place ─▶ Steps | Refusal ─▶ Provider::apply ─▶ observe again
 //! ```
 //!
-//! # Invariants
-//! Each is kept by a test of `testing::conformance`, which every provider runs.
+//! # Map
+//! * [`PrefixSet`], [`AddressRange`], [`AddressCount`], [`Family`]: addresses, and exact arithmetic on them.
+//! * [`Desired`], [`Observed`], [`Steps`], [`Refusal`]: what a pass reads, decides and does.
+//! * [`cover_change`]: the part of placement that every provider shares.
+//! * [`Provider`] and [`ProviderError`]: what a backend implements.
+//! * `testing` (a feature): a firewall in memory and the suite that every provider runs.
 //!
-//! * **Never a gap**: an address admitted before and after a change is admitted at every instant between.
-//! * **Never somebody else's**: what does not carry the [`OwnerMark`] is left byte for byte.
-//! * **Refuse rather than guess**: a [`Refusal`] changes nothing.
-//! * **Compare canonical, act on what is stored**: equal [`PrefixSet`]s are in sync however they are split.
+//! # Invariants
+//! Each is kept by `testing::conformance`, in every pass of every case, and above all in those named here.
+//!
+//! * **Never a gap**: an address admitted before and after a change is admitted at every instant between
+//!   (`widened`, `failure_before_each_call`, `dropped_halfway`).
+//! * **Never somebody else's**: what does not carry the [`OwnerMark`] is left byte for byte
+//!   (`foreign_entry_equal_to_ours`, `another_owners_entry`, `withdrawn`, `orphans`).
+//! * **Refuse rather than guess**: a [`Refusal`] changes nothing (`over_capacity`, `service_tag`).
+//! * **Compare canonical, act on what is stored**: equal [`PrefixSet`]s are in sync however they are split
+//!   (`re_expressed`, `second_pass_does_nothing`).
+//! * **Nobody is overtaken**: a target that moved between reading and writing is read again (`conflict_…`).
 //!
 //! The crate does no input or output, reads no clock and derives no serialisation: formats of files and reports
 //! belong to those who write them.

@@ -97,6 +97,11 @@ pub struct Orphan {
 }
 
 /// The version of a target that an observation saw and a change builds on.
+///
+/// The content says whether steps are still good, however much later they are applied: where it is another, the
+/// answer is [`crate::ProviderError::Conflict`]. The lock only keeps others out while the provider writes. On a
+/// busy firewall it moves all the time, so a provider whose lock is stale reads again, and goes on with a new
+/// lock if the content is what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
     /// A hash of what was observed of ours; equal for equal content, on the same build of tagwall only.

@@ -21,15 +21,15 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// No steps where the addresses are the same and the skeleton is intact, however the entries are split.
     ///
     /// # Errors
-    /// A [`Refusal`] where it does not fit or what stands there is not ours.
+    /// A [`Refusal`] where it does not fit, what stands there is not ours, or the firewall knows no service tags.
     fn place(&self, observed: &Observed, desired: &Desired) -> Result<Steps, Refusal>;
 
     /// Makes the steps. Idempotent. At every instant admits at least what is both observed and desired; touches
     /// nothing it does not own.
     ///
     /// # Errors
-    /// [`ProviderError::Conflict`] where the target is no longer what `base` saw; nothing was changed then, or
-    /// what was changed is a prefix of the steps and safe to plan again from.
+    /// [`ProviderError::Conflict`] where the content of the target is no longer what `base` saw; nothing was changed
+    /// then, or what was changed is a prefix of the steps and safe to plan again from.
     async fn apply(&self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError>;
 
     /// Removes all that is ours of this target, and nothing else. Absent already is success with nothing applied.

@@ -29,11 +29,13 @@ pub enum Limit {
     Unsupported,
     /// The change would cut the connection that the operator works over.
     OwnSession,
+    /// Nobody confirmed what has to be confirmed.
+    Unconfirmed,
 }
 
 impl Limit {
     /// Every limit, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Loss,
         Self::Growth,
         Self::MissingTag,
@@ -46,6 +48,7 @@ impl Limit {
         Self::NotOurs,
         Self::Unsupported,
         Self::OwnSession,
+        Self::Unconfirmed,
     ];
 
     /// Its name in the configuration, on the command line and in reports.
@@ -63,6 +66,7 @@ impl Limit {
             Self::NotOurs => "not-ours",
             Self::Unsupported => "unsupported",
             Self::OwnSession => "own-session",
+            Self::Unconfirmed => "unconfirmed",
         }
     }
 

@@ -52,7 +52,8 @@ impl<T: Bits> Runs<T> {
     /// Makes the form from runs in any order, overlapping or not.
     pub(crate) fn from_unordered(mut runs: Vec<(T, T)>) -> Self {
         if !runs.is_sorted() {
-            runs.sort_unstable();
+            // The stable sort: it merges what is sorted in stretches, as in a union.
+            runs.sort();
         }
         let mut merged: Vec<(T, T)> = Vec::with_capacity(runs.len());
         for (first, last) in runs {

@@ -35,6 +35,9 @@ pub struct SkeletonEdit {
 ///
 /// A provider that changes everything in one transaction makes them at once; the order is a promise only where
 /// they are made one by one: adds before the removes that they stand in for.
+///
+/// They are good as a whole. Left alone without its removes, an add may overlap what is stored, which nftables
+/// does not take: whoever wants to remove nothing places the union of what is desired and what is admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
     /// What is mended or made around the entries.

@@ -16,7 +16,8 @@ use crate::{IpNet, PrefixSet, Provider};
 /// dropped in silence. [`Rig::reset`] takes every limit and fault back.
 #[async_trait]
 pub trait Rig: Send {
-    /// Makes the firewall fresh: nothing of ours, some things of somebody else, no limit, no fault.
+    /// Makes the firewall fresh: nothing of ours, some things of somebody else, room for 150 entries of ours in
+    /// each family, no fault.
     async fn reset(&mut self);
 
     /// The provider of `target` in a configuration that names the targets `configured`, all of one owner. What
@@ -55,6 +56,15 @@ pub trait Rig: Send {
     /// cannot record it; there the suite stops the change at every call and looks.
     async fn states(&mut self, _target: Target) -> Option<Vec<PrefixSet>> {
         None
+    }
+
+    /// Whether what a target leaves behind can be told from other people's things. It cannot where nothing carries
+    /// a mark, as in a set of the operator's own.
+    ///
+    /// # Errors
+    /// [`NotApplicable`] where it cannot.
+    fn leaves_orphans(&self) -> Result<(), NotApplicable> {
+        Ok(())
     }
 
     /// Whether the provider takes [`crate::Desired::ServiceTag`]. One that does not has to refuse it.

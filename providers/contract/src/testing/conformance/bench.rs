@@ -36,6 +36,17 @@ pub(super) fn set(prefixes: &[&str]) -> PrefixSet {
     prefixes.iter().map(parse).collect()
 }
 
+/// A set of addresses in few words.
+fn few(set: &PrefixSet) -> String {
+    const SHOWN: usize = 4;
+    let mut shown: Vec<String> = set.prefixes().take(SHOWN).map(|prefix| prefix.to_string()).collect();
+    let left = set.prefixes().count().saturating_sub(SHOWN);
+    if left > 0 {
+        shown.push(format!("and {left} more"));
+    }
+    shown.join(", ")
+}
+
 pub(super) struct Bench<'a> {
     rig: &'a mut dyn Rig,
     /// All that is not ours, as it has to stay.
@@ -81,6 +92,10 @@ impl<'a> Bench<'a> {
         self.rig.admitted(target).await
     }
 
+    pub(super) fn leaves_orphans(&self) -> Verdict {
+        Ok(self.rig.leaves_orphans()?)
+    }
+
     pub(super) fn takes_service_tags(&self) -> bool {
         self.rig.takes_service_tags()
     }
@@ -121,12 +136,20 @@ impl<'a> Bench<'a> {
 
     /// Nothing that was admitted before and is wanted was ever missing, and nothing came that nobody wants.
     pub(super) async fn check_between(&mut self, target: Target, before: &PrefixSet, wanted: &PrefixSet) -> Verdict {
-        let (least, most) = (before.intersection(wanted), before.union(wanted));
+        self.check_within(target, &before.intersection(wanted), &before.union(wanted)).await
+    }
+
+    /// At least and at most this was admitted since the states were last asked for, and nothing foreign moved.
+    pub(super) async fn check_within(&mut self, target: Target, least: &PrefixSet, most: &PrefixSet) -> Verdict {
         let now = self.rig.admitted(target).await;
         for admitted in self.rig.states(target).await.unwrap_or_default().into_iter().chain([now]) {
-            let (missing, surplus) = (least.difference(&admitted), admitted.difference(&most));
-            ensure!(missing.is_empty(), "a gap: {missing} was not admitted, though before and after the change");
-            ensure!(surplus.is_empty(), "{surplus} was admitted, though neither before nor desired");
+            let (missing, surplus) = (least.difference(&admitted), admitted.difference(most));
+            ensure!(
+                missing.is_empty(),
+                "a gap: {} was not admitted, though before and after the change",
+                few(&missing)
+            );
+            ensure!(surplus.is_empty(), "{} was admitted, though neither before nor desired", few(&surplus));
         }
         self.check_foreign("the change").await
     }
@@ -184,8 +207,8 @@ impl<'a> Bench<'a> {
         });
         let by_others = by_others.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes));
         let (missing, surplus) = (wanted.difference(&admitted).difference(&by_others), admitted.difference(wanted));
-        ensure!(missing.is_empty(), "{missing} should be admitted and is not");
-        ensure!(surplus.is_empty(), "{surplus} is admitted and should not be");
+        ensure!(missing.is_empty(), "{} should be admitted and is not", few(&missing));
+        ensure!(surplus.is_empty(), "{} is admitted and should not be", few(&surplus));
         ensure!(
             seen.admitted() == admitted,
             "the provider reads {}, the independent reader {admitted}",
@@ -241,6 +264,6 @@ pub(super) fn failed(what: &str, error: &dyn std::error::Error) -> Stop {
 }
 
 /// What an error has to be where nobody broke the firewall and nobody asked for a failure.
-pub(super) fn only_conflict(error: ProviderError) -> Verdict {
-    if matches!(error, ProviderError::Conflict(_)) { Ok(()) } else { Err(failed("the change", &error)) }
+pub(super) fn only_conflict(error: &ProviderError) -> Verdict {
+    if matches!(error, ProviderError::Conflict(_)) { Ok(()) } else { Err(failed("the change", error)) }
 }

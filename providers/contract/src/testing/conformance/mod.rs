@@ -37,7 +37,7 @@ cases! {
     failures: failure_before_each_call, failure_after_each_call, failure_in_withdraw, failure_in_removing_orphans,
         dropped_halfway, conflict_kept_entry_removed, conflict_doomed_entry_removed, conflict_entry_added,
         conflict_same_entry_added, conflict_overlapping_entry_added, conflict_foreign_entry_added,
-        conflict_skeleton_broken, applied_twice;
+        conflict_skeleton_broken, two_passes_at_once, applied_twice;
 }
 
 /// Runs every case on a fresh firewall each. Nothing stops at a failure.

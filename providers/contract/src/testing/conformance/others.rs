@@ -138,6 +138,7 @@ pub(super) async fn withdraw(bench: &mut Bench<'_>, target: Target) -> Verdict {
 }
 
 pub(super) async fn orphans(bench: &mut Bench<'_>) -> Verdict {
+    bench.leaves_orphans()?;
     bench.pass(Target::First, &start()).await?;
     bench.pass(Target::Second, &set(&["192.0.2.0/24", "2001:db8:4::/48"])).await?;
     let both = observe(&*bench.provider(Target::First).await).await?;

@@ -124,11 +124,17 @@ impl MemoryProvider {
         count(applied, written, |applied| applied.skeleton += 1)
     }
 
+    /// The lock to begin with. Where it moved on, but what is ours did not, the steps are as good as before.
+    fn lock(&self, base: &Revision) -> Result<String, ProviderError> {
+        let now = self.read(&self.firewall.state()).revision;
+        if now.content == base.content { Ok(now.lock) } else { Err(moved()) }
+    }
+
     /// One writing call of an apply, made only while the target is as the call before left it.
     fn write(&self, lock: &mut String, write: &Write<'_>) -> Result<(), ProviderError> {
         let mut state = self.firewall.state();
         if state.lock_of(&self.objects) != *lock {
-            return Err(ProviderError::Conflict(Cause::new("the target was changed by somebody else")));
+            return Err(moved());
         }
         state.write(write)?;
         *lock = state.lock_of(&self.objects);
@@ -139,6 +145,10 @@ impl MemoryProvider {
         let object = usize::try_from(slot.0).ok().and_then(|number| self.objects.get(number));
         object.map(String::as_str).ok_or_else(|| ProviderError::rejected(Cause::new("the step names an unknown slot")))
     }
+}
+
+fn moved() -> ProviderError {
+    ProviderError::Conflict(Cause::new("the target was changed by somebody else"))
 }
 
 /// Stands for an object's name in the orphan that is a skeleton.
@@ -180,7 +190,7 @@ impl Provider for MemoryProvider {
 
     async fn apply(&self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {
         let mut applied = Applied::default();
-        let mut lock = base.lock.clone();
+        let mut lock = self.lock(base)?;
         for _ in &steps.skeleton {
             tokio::task::yield_now().await;
             let written = self.write(&mut lock, &Write::Skeleton(&self.mark));

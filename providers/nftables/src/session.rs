@@ -1,0 +1,250 @@
+//! What the worker does with its socket: reads, changes, removals.
+
+use nix::errno::Errno;
+use tagwall_provider::{
+    Applied, Cause, Family, Observed, Operation, Orphan, PerFamily, ProviderError, Revision, Step, Steps,
+};
+
+use crate::error::classified;
+use crate::layout::Layout;
+use crate::netlink::message::Batch;
+use crate::netlink::socket::{NetlinkError, Socket};
+use crate::observe::{self, is_rebuilt, observed};
+use crate::rule::Expr;
+use crate::settings::{Settings, TABLE};
+use crate::snapshot;
+use crate::write;
+
+/// How often a change is begun anew because somebody else committed something in between.
+const TRIES: usize = 64;
+/// After so many, a change of elements alone goes without the generation id. Each of its adds fails if anything
+/// is there already, each of its removals unless exactly that is there: these guard it as well.
+const TRIES_WITH_ID: usize = 4;
+
+/// What the target's rules let through and dropped since they were last written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Admitted by the set of each family.
+    pub admitted: PerFamily<crate::Traffic>,
+    /// Let go on because its connection stood already.
+    pub established: crate::Traffic,
+    /// Dropped.
+    pub dropped: crate::Traffic,
+}
+
+/// A target and an open socket.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) settings: Settings,
+    pub(crate) layout: Layout,
+    pub(crate) socket: Socket,
+    #[cfg(feature = "testing")]
+    pub(crate) faults: crate::testing::Faults,
+}
+
+impl Session {
+    pub(crate) fn observe(&mut self) -> Result<Observed, ProviderError> {
+        let (generation, seen) = snapshot::read(&mut self.socket, &self.layout)?;
+        observed(&self.settings, &self.layout, generation, &seen)
+    }
+
+    pub(crate) fn apply(&mut self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {
+        if steps.is_empty() {
+            return Ok(Applied::default());
+        }
+        let mut generation = base.lock.parse::<u32>().ok();
+        // What is mended is worked out from what stands there. Elements alone need no look before the first try.
+        let mut around = None;
+        let mut rebuilt = PerFamily::<bool>::default();
+        for attempt in 0..TRIES {
+            if attempt > 0 || !steps.skeleton.is_empty() || generation.is_none() {
+                if let Some(around) = &mut around {
+                    let (now, seen) = snapshot::read_around(&mut self.socket, &self.layout)?;
+                    if seen != *around {
+                        return Err(moved());
+                    }
+                    generation = Some(now);
+                } else {
+                    let (now, seen) = snapshot::read(&mut self.socket, &self.layout)?;
+                    let observed = observed(&self.settings, &self.layout, now, &seen)?;
+                    if observed.revision.content != base.content {
+                        return Err(moved());
+                    }
+                    rebuilt = observe::rebuilt(&observe::mend(&self.layout, &seen.structure), &seen);
+                    around = Some(seen.structure);
+                    generation = Some(now);
+                }
+            }
+            let without_id = steps.skeleton.is_empty() && attempt >= TRIES_WITH_ID;
+            let mut batch = self.socket.batch(generation.filter(|_| !without_id));
+            let mend = around.as_ref().filter(|_| !steps.skeleton.is_empty());
+            let mend = mend.map(|around| observe::mend(&self.layout, around)).unwrap_or_default();
+            if !mend.occupied.is_empty() {
+                return Err(moved());
+            }
+            write::mends(&mut batch, &self.layout, &mend, rebuilt);
+            self.write_entries(&mut batch, steps);
+            write::wake(&mut batch, &mend);
+            match self.commit(batch) {
+                Ok(()) => return Ok(applied(steps)),
+                Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
+                Err(error) => return Err(conflict_or(error)),
+            }
+        }
+        Err(busy())
+    }
+
+    /// Removes all that carries our mark.
+    pub(crate) fn withdraw(&mut self) -> Result<Applied, ProviderError> {
+        match &self.layout {
+            Layout::Enforce(skeleton) => {
+                let mark = skeleton.mark.clone();
+                self.remove_marked(|_, comment| comment == Some(mark.as_str()))
+            }
+            Layout::Set(_) => self.empty_sets(),
+        }
+    }
+
+    /// Removes orphans of the table `inet tagwall`.
+    pub(crate) fn remove_orphans(&mut self, orphans: &[Orphan]) -> Result<Applied, ProviderError> {
+        let wanted = |settings: &Settings, comment: Option<&str>| {
+            let mark = observe::orphaned(settings, comment);
+            mark.is_some_and(|mark| orphans.iter().any(|orphan| orphan.mark == mark))
+        };
+        self.remove_marked(wanted)
+    }
+
+    fn remove_marked(&mut self, ours: impl Fn(&Settings, Option<&str>) -> bool) -> Result<Applied, ProviderError> {
+        for _ in 0..TRIES {
+            let (generation, seen) = snapshot::read_own(&mut self.socket)?;
+            let mut batch = self.socket.batch(Some(generation));
+            let removed = write::removal(&mut batch, &seen, |comment| ours(&self.settings, comment));
+            if batch.is_empty() {
+                return Ok(Applied::default());
+            }
+            match self.commit(batch) {
+                Ok(()) => return Ok(Applied { skeleton: removed, calls: 1, ..Applied::default() }),
+                Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
+                Err(error) => return Err(conflict_or(error)),
+            }
+        }
+        Err(busy())
+    }
+
+    fn empty_sets(&mut self) -> Result<Applied, ProviderError> {
+        for _ in 0..TRIES {
+            let (generation, seen) = snapshot::read(&mut self.socket, &self.layout)?;
+            let Layout::Set(sets) = &self.layout else { return Ok(Applied::default()) };
+            let mut batch = self.socket.batch(Some(generation));
+            let mut removed = 0;
+            for family in Family::ALL {
+                let stored = seen.stored.get(family);
+                if let Some(set) = self.layout.set(family)
+                    && !(stored.ranges.is_empty() && stored.odd.is_empty())
+                {
+                    batch.flush(set);
+                    removed += stored.ranges.len() as u64;
+                }
+            }
+            if batch.is_empty() {
+                return Ok(Applied::default());
+            }
+            if let Some(unusable) = sets.unusable(&seen.structure) {
+                return Err(ProviderError::rejected(Cause::new(unusable.what).hint(unusable.hint)));
+            }
+            if !sets.claimed {
+                let cause = Cause::new(format!("{removed} elements stand in sets that tagwall has not filled"));
+                return Err(ProviderError::rejected(
+                    cause.hint("if they are tagwall's, say `adopt = true`; otherwise there is nothing to withdraw"),
+                ));
+            }
+            match self.commit(batch) {
+                Ok(()) => return Ok(Applied { removed, calls: 1, ..Applied::default() }),
+                Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
+                Err(error) => return Err(conflict_or(error)),
+            }
+        }
+        Err(busy())
+    }
+
+    pub(crate) fn counters(&mut self) -> Result<Counters, ProviderError> {
+        let mut counters = Counters::default();
+        let Layout::Enforce(skeleton) = &self.layout else { return Ok(counters) };
+        let sets = &skeleton.names.sets;
+        let read = snapshot::read_rules(&mut self.socket, TABLE, &skeleton.names.admit, |seen| {
+            let Some(traffic) = seen.traffic else { return };
+            let lookup = seen.rule.exprs.iter().find_map(|expr| match expr {
+                Expr::Lookup(set) => Some(set),
+                _ => None,
+            });
+            match lookup {
+                Some(set) if *set == sets.v4 => counters.admitted.v4 = traffic,
+                Some(set) if *set == sets.v6 => counters.admitted.v6 = traffic,
+                Some(_) => {}
+                None if seen.rule.exprs.contains(&Expr::CT_STATE) => counters.established = traffic,
+                None => counters.dropped = traffic,
+            }
+        });
+        match read {
+            Ok(_) | Err(NetlinkError::Refused { errno: Errno::ENOENT, .. }) => Ok(counters),
+            Err(error) => Err(classified(&error)),
+        }
+    }
+
+    /// Removals first: an interval that grows is removed and added, and the other way round they would overlap.
+    fn write_entries(&self, batch: &mut Batch, steps: &Steps) {
+        use crate::netlink::wire::msg::{DEL_ELEMENT, NEW_ELEMENT};
+        for (operation, kind) in [(Operation::Remove, DEL_ELEMENT), (Operation::Add, NEW_ELEMENT)] {
+            for family in Family::ALL {
+                let Some(set) = self.layout.set(family) else { continue };
+                let ranges = steps.of(operation).filter(|step| !is_rebuilt(step.slot)).filter_map(range);
+                batch.intervals(kind, set, ranges.filter(|range| range.family() == family));
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), NetlinkError> {
+        #[cfg(feature = "testing")]
+        return self.faults.around(|| self.socket.commit(batch));
+        #[cfg(not(feature = "testing"))]
+        self.socket.commit(batch)
+    }
+}
+
+fn applied(steps: &Steps) -> Applied {
+    let count = |operation| steps.of(operation).count() as u64;
+    Applied {
+        added: count(Operation::Add),
+        removed: count(Operation::Remove),
+        skeleton: steps.skeleton.len() as u64,
+        calls: 1,
+    }
+}
+
+fn range(step: &Step) -> Option<tagwall_provider::AddressRange> {
+    match step.admits {
+        tagwall_provider::Admits::Range(range) => Some(range),
+        tagwall_provider::Admits::ServiceTag(_) => None,
+    }
+}
+
+/// An element that is there already, or not any more, says that the target moved.
+fn conflict_or(error: NetlinkError) -> ProviderError {
+    match error {
+        NetlinkError::Refused { errno: Errno::EEXIST | Errno::ENOENT, .. } => {
+            ProviderError::Conflict(Cause::new("the target changed while it was being written").because(error))
+        }
+        error => classified(&error),
+    }
+}
+
+fn moved() -> ProviderError {
+    ProviderError::Conflict(Cause::new("the target is no longer what was observed"))
+}
+
+fn busy() -> ProviderError {
+    ProviderError::Transient(
+        Cause::new(format!("something else was committed before each of {TRIES} tries"))
+            .hint("another program rewrites the firewall all the time: find it with `nft monitor`"),
+    )
+}

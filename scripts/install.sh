@@ -1,0 +1,160 @@
+# shellcheck shell=bash
+# Installing what a verb of ./dev needs: nothing that is there already, and never in silence. Sourced by ./dev.
+
+# Versions that build with the oldest Rust this workspace supports.
+NEXTEST_VERSION=0.9.128
+DENY_VERSION=0.20.2
+
+wanted_packages=()
+
+say() { printf '%s\n' "$@" >&2; }
+die() {
+    printf 'dev: %s\n' "$1" >&2
+    shift
+    [[ $# -eq 0 ]] || printf '  %s\n' "$@" >&2
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+package_system() {
+    if have apt-get; then
+        echo debian
+    elif have dnf; then
+        echo fedora
+    else
+        echo unknown
+    fi
+}
+system=$(package_system)
+
+# wants TEST DEBIAN-PACKAGE FEDORA-PACKAGE REASON: notes a package unless the test (a command line) succeeds.
+wants() {
+    local test=$1 package=$2 reason=$4
+    if eval "$test" >/dev/null 2>&1; then return; fi
+    [[ $system != fedora ]] || package=$3
+    wanted_packages+=("$package")
+    say "installing $package: $reason"
+}
+
+# Runs a command as root: directly, or by sudo, which may ask for a password unless this is CI.
+as_root() {
+    if [[ $EUID -eq 0 ]]; then
+        "$@"
+    elif have sudo && { sudo -n true 2>/dev/null || [[ ${CI-} != true && -t 0 ]]; }; then
+        sudo "$@"
+    else
+        die "this needs root, and there is no way to become root here; let somebody run:" "$*"
+    fi
+}
+
+# Installs all that was noted, in one go.
+install_wanted() {
+    [[ ${#wanted_packages[@]} -gt 0 ]] || return 0
+    local packages=("${wanted_packages[@]}")
+    wanted_packages=()
+    case $system in
+        debian)
+            local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y)
+            # Without lists, or with stale ones, the first try fails: fetching them always would cost every run.
+            as_root "${apt[@]}" install --no-install-recommends "${packages[@]}" >/dev/null 2>&1 ||
+                { as_root "${apt[@]}" update && as_root "${apt[@]}" install --no-install-recommends "${packages[@]}" >/dev/null; } ||
+                die "apt-get could not install: ${packages[*]}"
+            ;;
+        fedora)
+            as_root dnf -q -y --setopt=install_weak_deps=False install "${packages[@]}" >/dev/null ||
+                die "dnf could not install: ${packages[*]}"
+            ;;
+        unknown)
+            die "neither apt-get nor dnf is here; install by hand (Debian's names):" "${packages[*]}"
+            ;;
+    esac
+}
+
+# What compiling takes.
+need_build() {
+    wants "have cc" gcc gcc "a C compiler and linker, for Rust's linking and the TLS library"
+    wants "have pkg-config" pkg-config pkgconf-pkg-config "finds libnftnl"
+    wants "pkg-config --exists libnftnl" libnftnl-dev libnftnl-devel "headers of libnftnl, for the nftables provider"
+    wants "pkg-config --exists libmnl" libmnl-dev libmnl-devel "headers of libmnl, which libnftnl stands on"
+    install_wanted
+    need_rust
+}
+
+# What the demo, tests and benchmarks run besides.
+need_namespaces() {
+    wants "have nft || have /usr/sbin/nft" nftables nftables "shows and checks the rules that tagwall writes"
+    wants "have ip || have /usr/sbin/ip" iproute2 iproute "joins the network namespaces of tests and demo"
+    wants "have unshare && have nsenter" util-linux util-linux "makes the namespaces of tests and demo"
+    wants "have python3" python3 python3 "the small scripts of demo and tests"
+    install_wanted
+    # Debian keeps these out of users' PATH.
+    export PATH="$PATH:/usr/sbin:/sbin"
+}
+
+need_fuzz() {
+    wants "have c++" g++ gcc-c++ "a C++ compiler: libFuzzer is written in it"
+    install_wanted
+}
+
+need_rust() {
+    local oldest
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    [[ ! -d $HOME/.cargo/bin ]] || export PATH="$HOME/.cargo/bin:$PATH"
+    if ! rust_is_at_least "$oldest"; then
+        say "installing a Rust toolchain with rustup: tagwall needs Rust $oldest or newer"
+        install_rustup
+        rust_is_at_least "$oldest" || die "the Rust that is found first is still older than $oldest: $(command -v cargo)"
+    fi
+    if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+        have rustup || die "cargo fmt and cargo clippy are missing; install your distribution's rustfmt and clippy"
+        say "installing rustfmt and clippy: ./dev test runs them"
+        rustup component add rustfmt clippy
+    fi
+}
+
+rust_is_at_least() {
+    have cargo && have rustc || return 1
+    local found
+    found=$(rustc --version 2>/dev/null | cut -d' ' -f2)
+    [[ -n $found && $(printf '%s\n%s\n' "$1" "$found" | sort -V | head -n1) == "$1" ]]
+}
+
+# From the distribution where it packages rustup, otherwise as rustup's own site says.
+install_rustup() {
+    if ! have rustup && ! have rustup-init; then
+        if [[ $system == debian && -n $(apt-cache madison rustup 2>/dev/null) ]]; then
+            wants false rustup rustup "installs the Rust toolchain"
+        elif [[ $system == fedora ]]; then
+            wants false rustup rustup "installs the Rust toolchain"
+        else
+            wants "have curl" curl curl "fetches rustup"
+        fi
+        install_wanted
+    fi
+    if have rustup; then
+        rustup toolchain install stable --profile minimal --component rustfmt,clippy
+        rustup default stable
+    elif have rustup-init; then
+        rustup-init -y --profile minimal --component rustfmt,clippy
+    else
+        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+            sh -s -- -y --profile minimal --component rustfmt,clippy
+    fi
+    export PATH="$HOME/.cargo/bin:$PATH"
+}
+
+# Cargo's tools are built without optimisation and without what they would need to update themselves: in a third of
+# the time, and they wait for compilers and tests anyway.
+need_nextest() {
+    if cargo nextest --version >/dev/null 2>&1; then return; fi
+    say "installing cargo-nextest $NEXTEST_VERSION: runs the tests, each in a process of its own (a few minutes)"
+    cargo install --quiet --locked --debug --no-default-features --features default-no-update \
+        "cargo-nextest@$NEXTEST_VERSION"
+}
+
+need_deny() {
+    if cargo deny --version >/dev/null 2>&1; then return; fi
+    say "installing cargo-deny $DENY_VERSION: checks licences, sources and banned crates (a few minutes)"
+    cargo install --quiet --locked --debug --no-default-features "cargo-deny@$DENY_VERSION"
+}

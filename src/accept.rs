@@ -1,0 +1,125 @@
+//! Whether a publication may be gone by, judged against the ones accepted before.
+
+use std::collections::BTreeMap;
+
+use tagwall_provider::{Limit, Refusal};
+
+use crate::config::{Config, List};
+use crate::desired;
+use crate::source::{self, Digest, LastGood, Publication};
+use crate::state::State;
+
+/// The key in the state of publications that are numbered alike: of one cloud and one kind of source.
+pub fn numbering(settings: &source::Settings) -> String {
+    format!("{}/{}", settings.cloud, settings.kind.name())
+}
+
+/// Judges a publication as a whole: `wrong-cloud` and `older-publication`. Yields a warning where there is cause for one.
+///
+/// # Errors
+/// The refusal.
+pub fn judge_publication(publication: &Publication, config: &Config, state: &State) -> Result<Option<String>, Refusal> {
+    let wanted = config.source.cloud;
+    if publication.cloud != wanted {
+        return Err(wrong_cloud(wanted.document_name(), publication.cloud.document_name()));
+    }
+    let Some(accepted) = state.accepted.get(&numbering(&config.source)) else { return Ok(None) };
+    if publication.change_number < accepted.change_number {
+        return Err(Refusal {
+            limit: Limit::OlderPublication,
+            finding: format!(
+                "the publication has change number {}, the last one accepted had {}",
+                publication.change_number, accepted.change_number
+            ),
+            choices: vec![
+                "a cache or a mirror may serve an old file: try again later".to_owned(),
+                "Microsoft's own number has fallen twice, in 2020: compare with its page".to_owned(),
+            ],
+        });
+    }
+    let same_number = publication.change_number == accepted.change_number;
+    Ok((same_number && publication.sha256 != accepted.sha256).then(|| {
+        format!(
+            "change number {} stands for other bytes than before; the new ones are taken",
+            publication.change_number
+        )
+    }))
+}
+
+/// The refusal of a publication of another cloud.
+pub fn wrong_cloud(wanted: &str, found: &str) -> Refusal {
+    Refusal {
+        limit: Limit::WrongCloud,
+        finding: format!("the publication is of cloud `{found}`, the configuration asks for `{wanted}`"),
+        choices: vec![
+            "Microsoft once served another cloud's file for a day: try again later".to_owned(),
+            "set `cloud` in `[source]` if the other cloud is meant".to_owned(),
+        ],
+    }
+}
+
+/// The publications that lists were last accepted with.
+///
+/// Changes are measured from there, with today's configuration on both sides, so that what the operator edits
+/// trips no limit.
+#[derive(Debug, Default)]
+pub struct Baselines {
+    of_lists: BTreeMap<String, Digest>,
+    documents: BTreeMap<Digest, Publication>,
+}
+
+impl Baselines {
+    /// Reads what is needed of the accepted documents. One that is lost or damaged is said and done without.
+    pub fn load(
+        config: &Config,
+        current: &Publication,
+        last_good: &LastGood,
+        state: &State,
+        warnings: &mut Vec<String>,
+    ) -> Self {
+        let mut baselines = Self::default();
+        for name in config.lists.keys() {
+            let Some(digest) = state.lists.get(name).map(|record| record.sha256) else { continue };
+            if digest != current.sha256 && !baselines.documents.contains_key(&digest) {
+                match read(last_good, digest) {
+                    Ok(publication) => {
+                        baselines.documents.insert(digest, publication);
+                    }
+                    Err(reason) => {
+                        warnings.push(format!(
+                            "the publication that list `{name}` was last accepted with cannot be read ({reason}): \
+                             changes are measured against what the targets admit"
+                        ));
+                        continue;
+                    }
+                }
+            }
+            baselines.of_lists.insert(name.clone(), digest);
+        }
+        baselines
+    }
+
+    /// Whether a list has a publication to be measured against.
+    pub fn has(&self, list: &str) -> bool {
+        self.of_lists.contains_key(list)
+    }
+
+    /// Judges the step of a list from its accepted publication to the current one: `loss` and `growth`.
+    pub fn judge(&self, list: &List, current: &Publication) -> Vec<Refusal> {
+        // The same bytes, resolved with the same configuration, are no step.
+        let Some(older) = self.of_lists.get(&list.name).and_then(|digest| self.documents.get(digest)) else {
+            return Vec::new();
+        };
+        let (before, after) = desired::resolve_pair(list, older, current);
+        list.limits.judge_step(&format!("list `{}`", list.name), &before, &after)
+    }
+}
+
+fn read(last_good: &LastGood, digest: Digest) -> Result<Publication, String> {
+    let bytes = last_good.document(digest).map_err(|error| error.to_string())?;
+    let bytes = bytes.ok_or("it is not in the state directory")?;
+    source::parse(&bytes, "the last accepted publication", None).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

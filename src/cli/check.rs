@@ -1,0 +1,92 @@
+//! `tagwall check`: the configuration, and what on this host would make it fail. Changes nothing.
+
+use std::fmt::Write as _;
+
+use tagwall_provider::{Foreign, ForeignEffect};
+
+use super::CliError;
+use super::args::{Check, Global};
+use super::context::{Context, Without};
+use super::output::Output;
+use crate::config::{Config, Origin, Target};
+use crate::exit::ExitStatus;
+use crate::listening;
+use crate::report::Failure;
+
+pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result<ExitStatus, CliError> {
+    let context = Context::load(global, Without::Error, output)?;
+    // Certificates and addresses are part of the configuration: what cannot be used is an error here, not at night.
+    context.source()?;
+    output.result(&summary(&context.config))?;
+    if args.no_environment {
+        return Ok(ExitStatus::Done);
+    }
+    for kept in context.kept(&[])? {
+        let name = &kept.target.name;
+        let warnings = match &kept.provider {
+            Ok(provider) => match provider.observe().await {
+                Ok(observed) => environment(kept.target, &observed.foreign),
+                Err(error) => vec![told(&Failure::of(&error, error.hint()))],
+            },
+            Err(failure) => vec![told(failure)],
+        };
+        for warning in warnings {
+            output.warn(format!("target `{name}`: {warning}"));
+        }
+    }
+    Ok(ExitStatus::Done)
+}
+
+fn told(failure: &Failure) -> String {
+    match &failure.hint {
+        Some(hint) => format!("{}\n  hint: {hint}", failure.message),
+        None => failure.message.clone(),
+    }
+}
+
+/// What on this host would make a target do less than it seems to.
+pub(super) fn environment(target: &Target, foreign: &[Foreign]) -> Vec<String> {
+    let mut warnings: Vec<String> = foreign
+        .iter()
+        .filter(|foreign| foreign.effect == ForeignEffect::Blocks)
+        .map(|foreign| {
+            format!(
+                "{}: tagwall can only narrow what others let through, that rule set must admit the port too",
+                foreign.description
+            )
+        })
+        .collect();
+    if target.backend.is_local() {
+        let unheard = listening::unheard(target.protocol, &target.ports);
+        warnings.extend(
+            unheard.iter().map(|port| format!("nothing listens on {} port {port} here", target.protocol.name())),
+        );
+    }
+    warnings
+}
+
+fn summary(config: &Config) -> String {
+    let mut text = String::new();
+    let origin = match &config.origin {
+        Origin::File(path) => path.display().to_string(),
+        Origin::Defaults => "the defaults".to_owned(),
+    };
+    let _ = writeln!(text, "{origin} is valid: owner {}, {} cloud", config.owner, config.source.cloud);
+    for target in &config.targets {
+        let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
+        let _ = writeln!(
+            text,
+            "  {}: {}, {} {}, {}, policy {}",
+            target.name,
+            target.backend.object(),
+            target.protocol.name(),
+            ports.join(" "),
+            target.lists.join(" + "),
+            target.policy.name()
+        );
+    }
+    if config.targets.is_empty() {
+        let _ = writeln!(text, "  no targets: nothing will be enforced");
+    }
+    text
+}

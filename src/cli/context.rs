@@ -1,0 +1,100 @@
+//! What every command begins with: the configuration, the state, the source.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::CliError;
+use super::args::Global;
+use super::output::Output;
+use crate::config::{Config, DEFAULT_PATH, Target};
+use crate::reconcile::Kept;
+use crate::report::Failure;
+use crate::source::{self, LastGood, Source};
+use crate::state::{Lock, State, StateDir, StateError};
+use crate::targets;
+
+/// What a command does where no configuration is given and none is at the default place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Without {
+    /// It goes by the defaults.
+    Defaults,
+    /// It cannot go on.
+    Error,
+}
+
+/// A configuration with its state and source.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) config: Config,
+    pub(super) state_dir: StateDir,
+    pub(super) state: State,
+    pub(super) last_good: LastGood,
+    pub(super) now: Timestamp,
+}
+
+impl Context {
+    pub(super) fn load(global: &Global, without: Without, output: Output) -> Result<Self, CliError> {
+        let mut config = match (&global.config, without) {
+            (Some(path), _) => Config::read(path)?,
+            (None, _) if Path::new(DEFAULT_PATH).exists() => Config::read(Path::new(DEFAULT_PATH))?,
+            (None, Without::Defaults) => Config::defaults(),
+            (None, Without::Error) => return Err(CliError::NoConfig),
+        };
+        if let Some(feed) = &global.feed {
+            config.source.kind = feed_kind(feed);
+        }
+        let path = global.state_dir.clone().or_else(|| config.state_dir.clone()).unwrap_or_else(StateDir::default_path);
+        let state_dir = StateDir::new(path);
+        let loaded = state_dir.load()?;
+        if let Some(warning) = loaded.warning {
+            output.warn(warning);
+        }
+        let last_good = LastGood::open(state_dir.path());
+        Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now() })
+    }
+
+    /// Takes the lock of a pass. A state directory that cannot be written does not stop enforcement: then the
+    /// firewall's own lock is the only one.
+    pub(super) fn lock(&self, output: Output) -> Result<Option<Lock>, CliError> {
+        match self.state_dir.lock() {
+            Ok(lock) => Ok(Some(lock)),
+            Err(error @ StateError::Io { .. }) => {
+                output.warn(Failure::of(&error, None).message);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn source(&self) -> Result<Source, CliError> {
+        Ok(Source::new(self.config.source.clone())?)
+    }
+
+    /// The targets of these names, all of them where none is named.
+    pub(super) fn targets(&self, names: &[String]) -> Result<Vec<&Target>, CliError> {
+        let known = || {
+            let names: Vec<&str> = self.config.targets.iter().map(|target| target.name.as_str()).collect();
+            if names.is_empty() { "no targets".to_owned() } else { names.join(", ") }
+        };
+        if let Some(name) = names.iter().find(|name| !self.config.targets.iter().any(|target| target.name == **name)) {
+            return Err(CliError::Unknown { what: "target", name: name.clone(), known: known() });
+        }
+        let wanted = |target: &&Target| names.is_empty() || names.contains(&target.name);
+        Ok(self.config.targets.iter().filter(wanted).collect())
+    }
+
+    /// The same, each with its provider.
+    pub(super) fn kept(&self, names: &[String]) -> Result<Vec<Kept<'_>>, CliError> {
+        Ok(targets::keep(self.targets(names)?, &self.config, &self.state))
+    }
+}
+
+/// A feed is an address where it looks like one, a file otherwise.
+fn feed_kind(feed: &str) -> source::Kind {
+    match Url::parse(feed) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => source::Kind::Url(url),
+        _ => source::Kind::File(PathBuf::from(feed)),
+    }
+}

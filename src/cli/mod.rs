@@ -1,0 +1,149 @@
+//! The command line: one file a verb. Parses, runs, prints, and chooses the exit status in one place.
+
+pub mod args;
+mod check;
+mod context;
+mod generate;
+mod output;
+mod prefixes;
+mod progress;
+mod record;
+mod status;
+mod sync;
+mod tags;
+mod withdraw;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::config::ConfigError;
+use crate::exit::ExitStatus;
+use crate::report::Failure;
+use crate::source::SourceError;
+use crate::state::StateError;
+use args::{Cli, Command};
+use output::Output;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are results, everything else is wrong usage; clap's own status for that is taken.
+            let status = if error.use_stderr() { ExitStatus::Usage } else { ExitStatus::Done };
+            let _ = error.print();
+            return status.into();
+        }
+    };
+    let output = Output::new(&cli.global);
+    log(cli.global.verbose);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.map_err(CliError::from).and_then(|runtime| runtime.block_on(run(cli, output)));
+    match result {
+        Ok(status) => status.into(),
+        Err(error) => {
+            error.tell(output);
+            error.exit_status().into()
+        }
+    }
+}
+
+async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
+    match cli.command {
+        Command::Sync(args) => sync::run(&cli.global, &args, output).await,
+        Command::Status(args) => status::run(&cli.global, &args, output).await,
+        Command::Check(args) => check::run(&cli.global, &args, output).await,
+        Command::Prefixes(args) => prefixes::run(&cli.global, &args, output).await,
+        Command::Tags(args) => tags::run(&cli.global, &args, output).await,
+        Command::Withdraw(args) => withdraw::run(&cli.global, &args, output).await,
+        Command::Generate(args) => generate::run(&args, output),
+    }
+}
+
+/// Sends the log to stderr. `TAGWALL_LOG` takes filters (`tagwall=debug`).
+fn log(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let default = match verbose {
+        0 => "warn",
+        1 => "tagwall=info,tagwall_nftables=info,warn",
+        _ => "tagwall=debug,tagwall_nftables=debug,info",
+    };
+    let filter = EnvFilter::try_from_env("TAGWALL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+    // Only a test that runs two commands in one process finds one set already.
+    let _ = subscriber.try_init();
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no configuration and none was asked to do without.
+    #[error("there is no configuration at `{}`", crate::config::DEFAULT_PATH)]
+    NoConfig,
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// No publication was had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A name on the command line means nothing in the configuration.
+    #[error("there is no {what} `{name}`")]
+    Unknown {
+        /// What it should have named.
+        what: &'static str,
+        /// What was typed.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The request is refused.
+    #[error("refused")]
+    Refused(Vec<tagwall_provider::Refusal>),
+    /// A firewall could not be read or changed.
+    #[error("{}", .0.message)]
+    Failed(Failure),
+    /// A result could not be written, or the runtime not be started.
+    #[error("cannot write the result")]
+    Io(#[from] std::io::Error),
+}
+
+impl CliError {
+    const fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Refused(_) => ExitStatus::Refused,
+            Self::Unknown { .. } => ExitStatus::Usage,
+            _ => ExitStatus::Failed,
+        }
+    }
+
+    fn tell(&self, output: Output) {
+        if let Self::Refused(refusals) = self {
+            output.refusals(refusals);
+            return;
+        }
+        let hint = match self {
+            Self::NoConfig => Some(
+                "`tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, \
+                 `tagwall sync --defaults` applies that"
+                    .to_owned(),
+            ),
+            Self::State(StateError::Locked { .. }) => {
+                Some("wait for the other pass to end, or end that process".to_owned())
+            }
+            Self::State(StateError::Newer { .. }) => {
+                Some("use the tagwall that wrote it, or another --state-dir".to_owned())
+            }
+            Self::Source(error) => error.hint().map(str::to_owned),
+            Self::Unknown { known, .. } => Some(format!("there are: {known}")),
+            Self::Failed(failure) => failure.hint.clone(),
+            Self::Config(_) | Self::State(_) | Self::Refused(_) | Self::Io(_) => None,
+        };
+        let error: &dyn Error = self;
+        output.error(Failure::of(error, None).message, hint.as_deref());
+    }
+}

@@ -1,0 +1,100 @@
+//! `tagwall status`: what is enforced now, read live, beside what the last good publication wants. Asks no network.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::args::{Format, Global, Status};
+use super::check::environment;
+use super::context::{Context, Without};
+use super::output::Output;
+use super::{CliError, sync};
+use crate::exit::ExitStatus;
+use crate::reconcile::{Options, Purpose, against, without_publication};
+use crate::report::{Failure, Outcome, Report, TargetReport, json, text};
+use crate::source::Source;
+use crate::state::TargetRecord;
+
+pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
+    let context = Context::load(global, Without::Defaults, output)?;
+    let kept = context.kept(&args.target)?;
+    let options = Options { purpose: Purpose::Status, overrides: Vec::new(), own_session: None, now: context.now };
+    let pass = if let Some(fetched) = Source::remembered(&context.config.source, &context.last_good)? {
+        against(fetched, &context.config, &context.last_good, &context.state, &kept, &options).await
+    } else {
+        let failure = Failure {
+            message: "no publication is known yet".to_owned(),
+            hint: Some("`tagwall sync --dry-run` fetches one and shows what it would do".to_owned()),
+        };
+        without_publication(&kept, &options, &Outcome::Failed(failure))
+    };
+    let mut report = pass.report;
+    for target in &report.targets {
+        let foreign = target.plan().map(|plan| plan.foreign.as_slice()).unwrap_or_default();
+        let warnings = environment(&target.target, foreign);
+        report
+            .warnings
+            .extend(warnings.into_iter().map(|warning| format!("target `{}`: {warning}", target.target.name)));
+    }
+    match args.format {
+        Format::Json => output.json(&StatusJson::new(&report, &context))?,
+        Format::Text => {
+            sync::print(&report, Format::Text, output)?;
+            output.result(&times(&report, &context))?;
+        }
+    }
+    Ok(report.exit_status())
+}
+
+/// When each target was last looked at and last seen right.
+fn times(report: &Report, context: &Context) -> String {
+    let mut out = String::new();
+    for TargetReport { target, .. } in &report.targets {
+        let record = context.state.targets.get(&target.name).cloned().unwrap_or_default();
+        let _ = writeln!(out, "{}: {}", target.name, told(&record, context.now));
+    }
+    out
+}
+
+fn told(record: &TargetRecord, now: Timestamp) -> String {
+    if let Some(withdrawn) = record.withdrawn {
+        return format!(
+            "withdrawn on purpose {} ago; `tagwall sync` enforces it again",
+            text::ago(now.duration_since(withdrawn))
+        );
+    }
+    match (record.last_verified, record.last_attempt) {
+        (Some(verified), Some(attempt)) if verified == attempt => {
+            format!("last pass {} ago, enforced as it should be", text::ago(now.duration_since(verified)))
+        }
+        (Some(verified), Some(attempt)) => format!(
+            "last pass {} ago did not succeed; last enforced as it should be {} ago",
+            text::ago(now.duration_since(attempt)),
+            text::ago(now.duration_since(verified))
+        ),
+        (None, Some(attempt)) => {
+            format!("last pass {} ago; never yet enforced", text::ago(now.duration_since(attempt)))
+        }
+        _ => "never yet synchronised".to_owned(),
+    }
+}
+
+/// `status --format json`: the report with what is remembered of each target.
+#[derive(Serialize)]
+struct StatusJson {
+    #[serde(flatten)]
+    report: json::Report,
+    records: std::collections::BTreeMap<String, TargetRecord>,
+}
+
+impl StatusJson {
+    fn new(report: &Report, context: &Context) -> Self {
+        let names = report.targets.iter().map(|target| target.target.name.clone());
+        let records = names.map(|name| {
+            let record = context.state.targets.get(&name).cloned().unwrap_or_default();
+            (name, record)
+        });
+        Self { report: json::Report::from(report), records: records.collect() }
+    }
+}

@@ -1,0 +1,209 @@
+//! What the operator wants, read strictly: an unknown key is an error with its line.
+//!
+//! Two stages. [`raw`] is the file as typed, with every key documented: the JSON schema is made from it.
+//! [`Config`] is the file resolved: defaults filled in, names checked, references followed.
+
+mod percent;
+pub mod raw;
+mod resolve;
+mod span;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tagwall_provider::{Family, OwnerMark, PrefixSet};
+
+use crate::limits::Limits;
+use crate::source;
+
+pub use percent::Percent;
+pub use raw::{Hook, Policy, Protocol, SpecialSpace};
+pub use span::TimeSpan;
+
+/// A configuration, resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it came from: a file, or [`Config::defaults`].
+    pub origin: Origin,
+    /// Whose marks ours are.
+    pub owner: String,
+    /// Where the publication comes from.
+    pub source: source::Settings,
+    /// Warn when the publication is older than this.
+    pub stale: Duration,
+    /// Where tagwall keeps its state, where the file says so.
+    pub state_dir: Option<PathBuf>,
+    /// Who may be admitted, by name.
+    pub lists: BTreeMap<String, List>,
+    /// Where, in the order of their names.
+    pub targets: Vec<Target>,
+}
+
+/// Where a configuration came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This file.
+    File(PathBuf),
+    /// Nothing was configured.
+    Defaults,
+}
+
+/// Who: a named selection of tags.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    /// Its name.
+    pub name: String,
+    /// The tags, as typed. With regions, the regional tag of each.
+    pub tags: Vec<String>,
+    /// Which families of them.
+    pub families: Vec<Family>,
+    /// What the operator adds.
+    pub extra: PrefixSet,
+    /// What the operator takes out.
+    pub exclude: PrefixSet,
+    /// The limits that judge its changes.
+    pub limits: Limits,
+}
+
+/// Where: one configured firewall object and its ports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// The mark on all that is written for it.
+    pub mark: OwnerMark,
+    /// The lists whose union it admits.
+    pub lists: Vec<String>,
+    /// The ports it is about.
+    pub ports: Vec<u16>,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// What may be changed.
+    pub policy: Policy,
+    /// The firewall.
+    pub backend: Backend,
+}
+
+/// Which firewall a target is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Backend {
+    /// The nftables of this host.
+    Nftables(raw::Nftables),
+}
+
+impl Backend {
+    /// The provider's name, as its key in the configuration.
+    pub const fn provider(&self) -> &'static str {
+        match self {
+            Self::Nftables(_) => "nftables",
+        }
+    }
+
+    /// The object whose entries cannot carry an owner mark, where it is such a one.
+    pub fn unmarked_object(&self) -> Option<String> {
+        match self {
+            Self::Nftables(raw) if raw.mode == raw::Mode::Set => Some(self.object()),
+            Self::Nftables(_) => None,
+        }
+    }
+
+    /// What it is, in words.
+    pub fn object(&self) -> String {
+        match self {
+            Self::Nftables(raw) if raw.mode == raw::Mode::Set => {
+                let sets: Vec<&str> = [&raw.v4, &raw.v6].into_iter().flatten().map(String::as_str).collect();
+                format!("nftables {} {}", raw.table.as_deref().unwrap_or_default(), sets.join(" "))
+            }
+            Self::Nftables(_) => "nftables inet tagwall".to_owned(),
+        }
+    }
+
+    /// Whether it guards this host, so that it could cut the operator's own session.
+    pub const fn is_local(&self) -> bool {
+        match self {
+            Self::Nftables(_) => true,
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the right shape.
+    #[error("the configuration `{}` is not valid", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why; shows the line.
+        source: Box<toml::de::Error>,
+    },
+    /// A value means nothing, or contradicts another.
+    #[error("the configuration `{}` is not valid: `{key}` {problem}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, as a path (`targets.edge.lists`).
+        key: String,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+}
+
+/// Where a service looks for its configuration.
+pub const DEFAULT_PATH: &str = "/etc/tagwall/tagwall.toml";
+
+impl Config {
+    /// Reads and resolves a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the file and the key or the line.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Resolves the text of a file.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let raw = toml::from_str::<raw::Config>(text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        resolve::resolve(raw, Origin::File(path.to_owned())).map_err(|(key, problem)| ConfigError::Value {
+            path: path.to_owned(),
+            key,
+            problem,
+        })
+    }
+
+    /// What tagwall does where nothing is configured: AzureActiveDirectory on TCP 8443 of this host.
+    ///
+    /// # Panics
+    /// Never: the text is a constant, and a test reads it.
+    pub fn defaults() -> Self {
+        let raw = toml::from_str(DEFAULTS).expect("the built-in configuration parses, a test keeps it");
+        resolve::resolve(raw, Origin::Defaults).expect("the built-in configuration resolves, a test keeps it")
+    }
+}
+
+const DEFAULTS: &str = r#"
+[lists.entra]
+tags = ["AzureActiveDirectory"]
+
+[targets.default]
+lists = ["entra"]
+nftables = {}
+"#;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! From the file as typed to what it means.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tagwall_provider::{Family, IpNet, OwnerMark, PrefixSet};
+use url::Url;
+
+use super::{Backend, Config, List, Origin, Target, raw};
+use crate::limits::Limits;
+use crate::source::{self, Cloud};
+
+/// A key, as a path, and what is wrong with its value.
+type Problem = (String, String);
+
+const DEFAULT_PORT: u16 = 8443;
+const DEFAULT_STALE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
+
+pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Problem> {
+    let owner = match raw.owner {
+        Some(owner) => owner,
+        None => host_name(),
+    };
+    // The owner is checked apart, so that a fault in it is not reported of some target.
+    OwnerMark::new(&owner, "x").map_err(|error| ("owner".to_owned(), error.to_string()))?;
+
+    let global = Limits::default().with(&raw.limits).map_err(|(key, problem)| (format!("limits.{key}"), problem))?;
+    let lists = raw
+        .lists
+        .into_iter()
+        .map(|(name, list)| Ok((name.clone(), resolve_list(&name, &list, &global)?)))
+        .collect::<Result<BTreeMap<_, _>, Problem>>()?;
+    let targets = raw
+        .targets
+        .into_iter()
+        .map(|(name, target)| resolve_target(&owner, name, target, &lists))
+        .collect::<Result<Vec<_>, Problem>>()?;
+    refuse_fights(&targets)?;
+
+    let relative_to = match &origin {
+        Origin::File(path) => path.parent().unwrap_or(Path::new("")),
+        Origin::Defaults => Path::new(""),
+    };
+    Ok(Config {
+        source: resolve_source(raw.source, relative_to)?,
+        stale: raw.limits.stale.map_or(DEFAULT_STALE, |span| span.0),
+        state_dir: raw.state.dir.map(|dir| relative_to.join(dir)),
+        origin,
+        owner,
+        lists,
+        targets,
+    })
+}
+
+/// The name of this host, as far as an owner mark can carry it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain: String =
+        name.trim().chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(48).collect();
+    if plain.is_empty() { "localhost".to_owned() } else { plain }
+}
+
+fn resolve_source(raw: raw::Source, relative_to: &Path) -> Result<source::Settings, Problem> {
+    let problem = |key: &str, problem: &str| (format!("source.{key}"), problem.to_owned());
+    let parse = |key: &str, text: &str| {
+        Url::parse(text).map_err(|error| (format!("source.{key}"), format!("`{text}` is no URL: {error}")))
+    };
+    let kind = match (raw.kind, raw.path, raw.url) {
+        (raw::Kind::Download, None, None) => source::Kind::Download,
+        (raw::Kind::File, Some(path), None) => source::Kind::File(relative_to.join(path)),
+        (raw::Kind::Url, None, Some(url)) => source::Kind::Url(parse("url", &url)?),
+        (raw::Kind::File, None, _) => return Err(problem("path", "is missing: `kind = \"file\"` needs it")),
+        (raw::Kind::Url, _, None) => return Err(problem("url", "is missing: `kind = \"url\"` needs it")),
+        (_, Some(_), _) => return Err(problem("path", "goes with `kind = \"file\"` only")),
+        (_, _, Some(_)) => return Err(problem("url", "goes with `kind = \"url\"` only")),
+    };
+    if raw.attempts == Some(0) {
+        return Err(problem("attempts", "must be at least 1"));
+    }
+    let cloud = match raw.cloud {
+        raw::Cloud::Public => Cloud::Public,
+        raw::Cloud::UsGovernment => Cloud::UsGovernment,
+        raw::Cloud::China => Cloud::China,
+    };
+    let default = source::Settings::default();
+    Ok(source::Settings {
+        cloud,
+        kind,
+        page: raw.page.map(|page| parse("page", &page)).transpose()?,
+        hosts: raw.hosts.unwrap_or(default.hosts),
+        user_agent: raw.user_agent.unwrap_or(default.user_agent),
+        extra_ca: raw.extra_ca.map(|path| relative_to.join(path)),
+        connect_timeout: raw.connect_timeout.map_or(default.connect_timeout, |span| span.0),
+        read_timeout: raw.read_timeout.map_or(default.read_timeout, |span| span.0),
+        total_timeout: raw.total_timeout.map_or(default.total_timeout, |span| span.0),
+        attempts: raw.attempts.unwrap_or(default.attempts),
+        last_good_max_age: raw.last_good_max_age.map_or(default.last_good_max_age, |span| span.0),
+        ..default
+    })
+}
+
+fn resolve_list(name: &str, raw: &raw::List, global: &Limits) -> Result<List, Problem> {
+    let key = |part: &str| format!("lists.{name}.{part}");
+    OwnerMark::new("x", name).map_err(|error| (format!("lists.{name}"), error.to_string()))?;
+    if raw.tags.is_empty() && raw.extra.is_empty() {
+        return Err((key("tags"), "is empty: a list needs a tag, or a prefix in `extra`".to_owned()));
+    }
+    if let Some(blank) = raw.tags.iter().chain(&raw.regions).find(|text| text.trim() != **text || text.is_empty()) {
+        return Err((key("tags"), format!("has `{blank}`, which is no name")));
+    }
+    if raw.limits.stale.is_some() {
+        return Err((key("limits.stale"), "can only be set in `[limits]`: a publication has one age".to_owned()));
+    }
+    let families = match &raw.families {
+        None => Family::ALL.to_vec(),
+        Some(families) if families.is_empty() => {
+            return Err((key("families"), "is empty: leave it out for both, or name one".to_owned()));
+        }
+        Some(families) => {
+            Family::ALL.into_iter().filter(|family| families.iter().any(|named| named.is(*family))).collect()
+        }
+    };
+    let tags = if raw.regions.is_empty() {
+        raw.tags.clone()
+    } else {
+        let of_regions = |tag| raw.regions.iter().map(move |region| format!("{tag}.{region}"));
+        raw.tags.iter().flat_map(of_regions).collect()
+    };
+    Ok(List {
+        name: name.to_owned(),
+        tags,
+        families,
+        extra: parse_prefixes(&key("extra"), &raw.extra)?,
+        exclude: parse_prefixes(&key("exclude"), &raw.exclude)?,
+        limits: global.with(&raw.limits).map_err(|(part, problem)| (key(&format!("limits.{part}")), problem))?,
+    })
+}
+
+impl raw::Family {
+    fn is(self, family: Family) -> bool {
+        matches!((self, family), (Self::Ipv4, Family::V4) | (Self::Ipv6, Family::V6))
+    }
+}
+
+fn parse_prefixes(key: &str, texts: &[String]) -> Result<PrefixSet, Problem> {
+    let parse = |text: &String| {
+        let prefix = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let prefix =
+            prefix.map_err(|_| (key.to_owned(), format!("has `{text}`, which is neither a prefix nor an address")))?;
+        if prefix.trunc() != prefix {
+            return Err((key.to_owned(), format!("has `{text}` with host bits set, write `{}`", prefix.trunc())));
+        }
+        Ok(prefix)
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn resolve_target(
+    owner: &str,
+    name: String,
+    raw: raw::Target,
+    lists: &BTreeMap<String, List>,
+) -> Result<Target, Problem> {
+    let key = |part: &str| format!("targets.{name}.{part}");
+    let mark = OwnerMark::new(owner, &name).map_err(|error| (format!("targets.{name}"), error.to_string()))?;
+    if raw.lists.is_empty() {
+        return Err((key("lists"), "is empty: name at least one list".to_owned()));
+    }
+    if let Some(unknown) = raw.lists.iter().find(|list| !lists.contains_key(*list)) {
+        let known: Vec<&str> = lists.keys().map(String::as_str).collect();
+        let known = if known.is_empty() {
+            "there are no lists".to_owned()
+        } else {
+            format!("there are `{}`", known.join("`, `"))
+        };
+        return Err((key("lists"), format!("names `{unknown}`, which is no list; {known}")));
+    }
+    let ports = match raw.ports {
+        None => vec![DEFAULT_PORT],
+        Some(mut ports) => {
+            ports.sort_unstable();
+            ports.dedup();
+            ports
+        }
+    };
+    if ports.is_empty() || ports.contains(&0) {
+        return Err((key("ports"), "needs at least one port, 1 to 65535".to_owned()));
+    }
+    let Some(nftables) = raw.nftables else {
+        return Err((format!("targets.{name}"), "has no firewall: give it one, such as `nftables = {}`".to_owned()));
+    };
+    check_nftables(&nftables).map_err(|(part, problem)| (key(&format!("nftables.{part}")), problem.to_owned()))?;
+    Ok(Target {
+        mark,
+        lists: raw.lists,
+        ports,
+        protocol: raw.protocol,
+        policy: raw.policy,
+        backend: Backend::Nftables(nftables),
+        name,
+    })
+}
+
+/// Refuses keys that belong to the other mode: they would be passed over in silence.
+fn check_nftables(raw: &raw::Nftables) -> Result<(), (&'static str, &'static str)> {
+    let of_set =
+        [("table", raw.table.is_some()), ("v4", raw.v4.is_some()), ("v6", raw.v6.is_some()), ("adopt", raw.adopt)];
+    let of_enforce = [
+        ("hook", raw.hook != raw::Hook::default()),
+        ("established", raw.established != raw::Established::default()),
+        ("priority", raw.priority.is_some()),
+    ];
+    match raw.mode {
+        raw::Mode::Enforce => match of_set.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) => Err((key, "goes with `mode = \"set\"` only")),
+            None => Ok(()),
+        },
+        raw::Mode::Set => {
+            if let Some((key, _)) = of_enforce.into_iter().find(|(_, given)| *given) {
+                return Err((key, "goes with `mode = \"enforce\"` only: in your own table your own chain decides"));
+            }
+            let table = raw
+                .table
+                .as_deref()
+                .ok_or(("table", "is missing: `mode = \"set\"` needs the table, such as `inet filter`"))?;
+            let named = matches!(table.split_once(' '), Some(("inet" | "ip" | "ip6", name)) if !name.is_empty() && !name.contains(' '));
+            if !named {
+                return Err(("table", "must be a family (`inet`, `ip` or `ip6`) and a name, such as `inet filter`"));
+            }
+            if raw.v4.is_none() && raw.v6.is_none() {
+                return Err(("v4", "is missing, and so is `v6`: name at least one set"));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Refuses two targets that would undo or intersect each other.
+fn refuse_fights(targets: &[Target]) -> Result<(), Problem> {
+    for (index, target) in targets.iter().enumerate() {
+        for other in &targets[..index] {
+            if let Some(fight) = fight(target, other) {
+                return Err((
+                    format!("targets.{}", target.name),
+                    format!("would fight with `targets.{}`: {fight}", other.name),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn fight(one: &Target, other: &Target) -> Option<String> {
+    let (Backend::Nftables(a), Backend::Nftables(b)) = (&one.backend, &other.backend);
+    match (a.mode, b.mode) {
+        (raw::Mode::Enforce, raw::Mode::Enforce) if a.hook == b.hook && one.protocol == other.protocol => {
+            let port = one.ports.iter().find(|port| other.ports.contains(port))?;
+            Some(format!(
+                "both judge {} port {port}, so only what both admit would pass; put both lists into one target",
+                one.protocol.name()
+            ))
+        }
+        (raw::Mode::Set, raw::Mode::Set) if a.table == b.table => {
+            let sets = |raw: &raw::Nftables| [raw.v4.clone(), raw.v6.clone()];
+            let shared = sets(a).into_iter().flatten().find(|set| sets(b).contains(&Some(set.clone())))?;
+            Some(format!("both fill the set `{shared}`; put both lists into one target"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,169 @@
+use super::*;
+use crate::source::{Cloud, Kind};
+
+fn parse(text: &str) -> Result<Config, String> {
+    let error = |error: ConfigError| {
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(&error);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    };
+    Config::parse(text, Path::new("/etc/tagwall.toml")).map_err(error)
+}
+
+#[track_caller]
+fn refused(text: &str, expect: &str) {
+    let error = parse(text).expect_err("a bad configuration was taken");
+    assert!(error.contains(expect), "{error:?} does not say {expect:?}");
+    assert!(error.contains("/etc/tagwall.toml"), "{error:?} does not name the file");
+}
+
+const ENTRA: &str = "[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n";
+
+#[test]
+fn the_defaults_are_those_of_the_documentation() {
+    let config = Config::defaults();
+    assert_eq!(config.lists["entra"].tags, ["AzureActiveDirectory"]);
+    let target = &config.targets[0];
+    assert_eq!((target.ports.as_slice(), target.protocol, target.policy), (&[8443][..], Protocol::Tcp, Policy::Sync));
+    assert_eq!(config.source.cloud, Cloud::Public);
+    assert_eq!(config.source.kind, Kind::Download);
+    assert_eq!(config.stale, Duration::from_secs(21 * 86_400));
+    let limits = &config.lists["entra"].limits;
+    assert_eq!((limits.loss, limits.growth), (Percent(10.0), Percent(100.0)));
+    assert_eq!((limits.too_broad.v4, limits.too_broad.v6), (12, 32));
+    assert!(limits.special.is_empty());
+}
+
+#[test]
+fn the_annotated_example_and_every_other_one_is_valid() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut files = vec![dir.join("tagwall.toml")];
+    files.extend(std::fs::read_dir(dir.join("examples")).unwrap().map(|entry| entry.unwrap().path()));
+    assert!(files.len() > 3, "{files:?}");
+    for file in files {
+        let config = Config::read(&file).unwrap_or_else(|error| panic!("{}: {error:?}", file.display()));
+        assert!(!config.targets.is_empty(), "{} has no target", file.display());
+    }
+}
+
+#[test]
+fn unknown_keys_are_errors_with_their_line() {
+    refused("ownr = \"x\"", "line 1");
+    refused("\n\n[limits]\nlos = \"5%\"", "line 4");
+    refused(&format!("{ENTRA}\ntag = 1"), "unknown field `tag`");
+    refused(&format!("{ENTRA}[targets.a]\nlists = [\"entra\"]\nnftables = {{ mod = \"set\" }}"), "unknown field `mod`");
+    refused("[schedul]\ncron = \"1\"", "unknown field `schedul`");
+}
+
+#[test]
+fn values_that_mean_nothing_are_named() {
+    refused("owner = \"a/b\"", "`owner`");
+    refused("[lists.a]\ntags = []", "`lists.a.tags`");
+    refused("[lists.a]\ntags = [\" X\"]", "`lists.a.tags`");
+    refused("[lists.a]\ntags = [\"X\"]\nfamilies = []", "`lists.a.families`");
+    refused("[lists.a]\ntags = [\"X\"]\nextra = [\"192.0.2.1/24\"]", "write `192.0.2.0/24`");
+    refused("[lists.a]\ntags = [\"X\"]\nextra = [\"192.0.2\"]", "`lists.a.extra`");
+    refused("[lists.\"a b\"]\ntags = [\"X\"]", "`lists.a b`");
+    refused("[lists.a]\ntags = [\"X\"]\nlimits = { stale = \"1d\" }", "`lists.a.limits.stale`");
+    refused("[limits]\nloss = \"-1%\"", "no share");
+    refused("[limits]\nloss = 10", "line 2");
+    refused("[limits]\nstale = \"soon\"", "no span of time");
+    refused("[limits]\ntoo-broad = { v4 = 33 }", "`limits.too-broad`");
+    refused("[source]\nkind = \"file\"", "`source.path`");
+    refused("[source]\nkind = \"url\"", "`source.url`");
+    refused("[source]\nkind = \"url\"\nurl = \"nonsense\"", "`source.url`");
+    refused("[source]\npath = \"x\"", "`source.path`");
+    refused("[source]\nattempts = 0", "`source.attempts`");
+    refused("[source]\ncloud = \"Public\"", "line 2");
+}
+
+#[test]
+fn targets_need_lists_ports_and_a_firewall() {
+    let target = |rest: &str| format!("{ENTRA}[targets.edge]\n{rest}");
+    refused(&target("lists = []\nnftables = {}"), "`targets.edge.lists`");
+    refused(&target("lists = [\"intra\"]\nnftables = {}"), "names `intra`, which is no list; there are `entra`");
+    refused(&target("lists = [\"entra\"]"), "has no firewall");
+    refused(&target("lists = [\"entra\"]\nports = []\nnftables = {}"), "`targets.edge.ports`");
+    refused(&target("lists = [\"entra\"]\nports = [0]\nnftables = {}"), "`targets.edge.ports`");
+    refused(&target("lists = [\"entra\"]\nnftables = { table = \"inet filter\" }"), "`targets.edge.nftables.table`");
+    refused(&target("lists = [\"entra\"]\nnftables = { mode = \"set\" }"), "`targets.edge.nftables.table`");
+    refused(
+        &target("lists = [\"entra\"]\nnftables = { mode = \"set\", table = \"filter\", v4 = \"a\" }"),
+        "must be a family",
+    );
+    refused(
+        &target("lists = [\"entra\"]\nnftables = { mode = \"set\", table = \"inet filter\" }"),
+        "name at least one set",
+    );
+    refused(
+        &target(
+            "lists = [\"entra\"]\nnftables = { mode = \"set\", table = \"inet f\", v4 = \"a\", hook = \"prerouting\" }",
+        ),
+        "`targets.edge.nftables.hook`",
+    );
+    let config = parse(&target("lists = [\"entra\"]\nports = [9443, 8443, 8443]\nnftables = {}")).unwrap();
+    assert_eq!(config.targets[0].ports, [8443, 9443]);
+}
+
+#[test]
+fn targets_that_would_fight_are_refused() {
+    let two = |one: &str, other: &str| {
+        format!("{ENTRA}[targets.a]\nlists = [\"entra\"]\n{one}\n[targets.b]\nlists = [\"entra\"]\n{other}")
+    };
+    let enforce = "nftables = {}";
+    refused(&two(enforce, enforce), "would fight with `targets.a`");
+    refused(&two("ports = [1, 2]\nnftables = {}", "ports = [2, 3]\nnftables = {}"), "port 2");
+    let set = "nftables = { mode = \"set\", table = \"inet f\", v4 = \"s\" }";
+    refused(&two(set, set), "both fill the set `s`");
+    // Negative controls: the same two, but apart.
+    parse(&two("ports = [1]\nnftables = {}", "ports = [2]\nnftables = {}")).unwrap();
+    parse(&two(enforce, "nftables = { hook = \"prerouting\" }")).unwrap();
+    parse(&two(enforce, "protocol = \"udp\"\nnftables = {}")).unwrap();
+    parse(&two(set, "nftables = { mode = \"set\", table = \"inet f\", v4 = \"t\" }")).unwrap();
+    parse(&two(set, "nftables = { mode = \"set\", table = \"inet g\", v4 = \"s\" }")).unwrap();
+    parse(&two(set, enforce)).unwrap();
+}
+
+#[test]
+fn regions_stand_in_place_of_the_global_tag() {
+    let config = parse("[lists.a]\ntags = [\"Storage\", \"Sql\"]\nregions = [\"westeurope\", \"uksouth\"]").unwrap();
+    assert_eq!(config.lists["a"].tags, ["Storage.westeurope", "Storage.uksouth", "Sql.westeurope", "Sql.uksouth"]);
+}
+
+#[test]
+fn a_list_takes_the_global_limits_where_it_has_none_of_its_own() {
+    let text = "[limits]\nloss = \"5%\"\ngrowth = \"50%\"\n[lists.a]\ntags = [\"X\"]\nlimits = { loss = \"30%\" }\n[lists.b]\ntags = [\"X\"]";
+    let config = parse(text).unwrap();
+    assert_eq!((config.lists["a"].limits.loss, config.lists["a"].limits.growth), (Percent(30.0), Percent(50.0)));
+    assert_eq!(config.lists["b"].limits.loss, Percent(5.0));
+}
+
+#[test]
+fn bare_addresses_and_relative_paths_are_understood() {
+    let text = "[source]\nkind = \"file\"\npath = \"tags.json\"\n[state]\ndir = \"state\"\n\
+                [lists.a]\ntags = [\"X\"]\nextra = [\"192.0.2.1\", \"2001:db8::1\"]\nexclude = [\"198.51.100.0/24\"]";
+    let config = parse(text).unwrap();
+    assert_eq!(config.source.kind, Kind::File("/etc/tags.json".into()));
+    assert_eq!(config.state_dir, Some("/etc/state".into()));
+    assert_eq!(config.lists["a"].extra.to_string(), "192.0.2.1/32, 2001:db8::1/128");
+    assert_eq!(config.lists["a"].exclude.to_string(), "198.51.100.0/24");
+}
+
+#[test]
+fn spans_and_shares_are_read() {
+    let span = |text: &str| text.parse::<TimeSpan>().map(|span| span.0.as_secs());
+    assert_eq!(span("10m"), Ok(600));
+    assert_eq!(span("21d"), Ok(21 * 86_400));
+    assert_eq!(span("1h 30m"), Ok(5400));
+    assert!(span("-1h").is_err() && span("10").is_err() && span("").is_err());
+    assert_eq!("10%".parse(), Ok(Percent(10.0)));
+    assert_eq!("0.5 %".parse(), Ok(Percent(0.5)));
+    assert!(
+        "10".parse::<Percent>().is_err() && "NaN%".parse::<Percent>().is_err() && "inf%".parse::<Percent>().is_err()
+    );
+}

@@ -1,0 +1,190 @@
+//! One target of a pass: observed, planned, judged, applied and read back.
+
+use std::collections::BTreeMap;
+
+use tagwall_provider::{
+    Applied, Cause, Desired, Limit, Observed, PrefixSet, Provider, ProviderError, Refusal, Skeleton,
+};
+
+use crate::config::{Config, Policy, Target};
+use crate::desired::{self, Resolved};
+use crate::plan::{Plan, plan};
+use crate::reconcile::{Options, Purpose};
+use crate::report::{Failure, Outcome};
+use crate::state::State;
+
+/// How often a target that moves between reading and writing is read again before the pass gives it up.
+const CONFLICT_ATTEMPTS: u32 = 5;
+
+/// A list as a publication makes it, and what was found wrong with that.
+#[derive(Clone, Debug)]
+pub struct JudgedList {
+    /// What it admits.
+    pub resolved: Resolved,
+    /// Refusals that no override lets through.
+    pub standing: Vec<Refusal>,
+    /// Whether its change was measured from an accepted publication.
+    pub measured: bool,
+}
+
+/// Whether a list came to a target that has been enforced before: the operator's own edit, which trips no limit.
+/// A target that is not known to have been enforced may have lost its state.
+fn is_new(list: &str, target: &Target, state: &State) -> bool {
+    let enforced = state.targets.get(&target.name).is_some_and(|record| record.last_verified.is_some());
+    enforced && !state.lists.contains_key(list)
+}
+
+/// What one target is to be brought to, and under which judgements.
+pub(crate) struct Work<'a> {
+    target: &'a Target,
+    desired: Desired,
+    /// Refusals of its lists.
+    standing: Vec<Refusal>,
+    /// Whether the change of each of its lists was measured from an accepted publication, or needs no measuring.
+    measured: bool,
+    /// Refusals that an override let through.
+    pub(crate) overridden: Vec<Refusal>,
+    /// What an attempt has done that could not be verified at once.
+    done: Option<(Box<Plan>, Applied)>,
+    config: &'a Config,
+    options: &'a Options,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(
+        target: &'a Target,
+        lists: &BTreeMap<&str, JudgedList>,
+        state: &State,
+        config: &'a Config,
+        options: &'a Options,
+    ) -> Self {
+        let own = || target.lists.iter().map(|list| &lists[list.as_str()]);
+        Self {
+            target,
+            desired: desired::desired(own().map(|list| &list.resolved)),
+            standing: own().flat_map(|list| list.standing.clone()).collect(),
+            measured: target.lists.iter().all(|name| lists[name.as_str()].measured || is_new(name, target, state)),
+            overridden: Vec::new(),
+            done: None,
+            config,
+            options,
+        }
+    }
+
+    /// Brings the target to what it should admit, or says why not. Reads and plans again where it moved meanwhile.
+    pub(crate) async fn run(&mut self, provider: &dyn Provider) -> Outcome {
+        let mut attempt = 1;
+        loop {
+            match self.attempt(provider).await {
+                Ok(outcome) => return outcome,
+                Err(ProviderError::Conflict(cause)) if attempt < CONFLICT_ATTEMPTS => {
+                    tracing::debug!(target_name = %self.target.name, attempt, %cause, "the target moved");
+                    attempt += 1;
+                }
+                Err(error @ ProviderError::Conflict(_)) => {
+                    let hint = "something else keeps changing this firewall at the same time";
+                    return Outcome::Failed(Failure::of(&error, error.hint().or(Some(hint))));
+                }
+                Err(error) => return Outcome::Failed(Failure::of(&error, error.hint())),
+            }
+        }
+    }
+
+    /// Observes, plans and applies once.
+    async fn attempt(&mut self, provider: &dyn Provider) -> Result<Outcome, ProviderError> {
+        let observed = provider.observe().await?;
+        let plan = match plan(provider, &observed, &self.desired, self.target.policy) {
+            Ok(plan) => plan,
+            Err(refusal) => {
+                let refusals = self.standing.iter().cloned().chain([refusal]).collect();
+                return Ok(Outcome::Refused { refusals, plan: None });
+            }
+        };
+        let mut refusals = self.standing.clone();
+        refusals.extend(self.judge(&observed, &plan));
+        // A step that has been made already needs no leave.
+        let about_the_step = |refusal: &Refusal| matches!(refusal.limit, Limit::Loss | Limit::Growth);
+        if plan.steps.is_empty() && refusals.iter().all(about_the_step) {
+            return Ok(match self.done.take() {
+                Some((plan, applied)) => Outcome::Applied(plan, applied),
+                None => Outcome::InSync(Box::new(plan)),
+            });
+        }
+        if !refusals.is_empty() {
+            return Ok(Outcome::Refused { refusals, plan: Some(Box::new(plan)) });
+        }
+        if self.options.purpose != Purpose::Enforce || self.target.policy == Policy::Observe {
+            return Ok(Outcome::Planned(Box::new(plan)));
+        }
+        tracing::debug!(target_name = %self.target.name, steps = plan.steps.entries.len(), "applying");
+        let applied = provider.apply(&observed.revision, &plan.steps).await?;
+        let verified = verify(provider, &plan).await;
+        let (plan, applied) = self.done.insert((Box::new(plan), applied)).clone();
+        verified.map(|()| Outcome::Applied(plan, applied))
+    }
+
+    /// Judgements that need to know what the target admits now.
+    fn judge(&mut self, observed: &Observed, plan: &Plan) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        if !self.measured && !plan.before.is_empty() {
+            let limits =
+                self.target.lists.iter().filter_map(|list| self.config.lists.get(list)).map(|list| &list.limits);
+            // Without an accepted publication nothing tells the lists apart: the strictest of their limits judges.
+            let strictest = limits.min_by(|a, b| a.loss.0.total_cmp(&b.loss.0));
+            let what = format!("target `{}`", self.target.name);
+            let found = strictest.map(|limits| limits.judge_step(&what, &plan.before, &plan.after)).unwrap_or_default();
+            let overrides = &self.options.overrides;
+            (self.overridden, refusals) = found.into_iter().partition(|refusal| overrides.contains(&refusal.limit));
+        }
+        refusals.extend(self.would_cut(observed, plan));
+        refusals
+    }
+
+    /// Refuses to cut the connection that the operator works over.
+    fn would_cut(&self, observed: &Observed, plan: &Plan) -> Option<Refusal> {
+        let session = self.options.own_session?;
+        let open_now = observed.skeleton == Skeleton::Absent || plan.before.contains(session.client);
+        let cut = self.target.backend.is_local()
+            && self.target.ports.contains(&session.port)
+            && !session.client.is_loopback()
+            && open_now
+            && !plan.after.contains(session.client);
+        cut.then(|| Refusal {
+            limit: Limit::OwnSession,
+            finding: format!(
+                "you are connected from {} to port {}, which this would close to you",
+                session.client, session.port
+            ),
+            choices: vec![
+                format!("add {} to `extra` of one of its lists", session.client),
+                "`--yes` goes on all the same".to_owned(),
+            ],
+        })
+    }
+}
+
+/// Success is what a later read shows.
+async fn verify(provider: &dyn Provider, plan: &Plan) -> Result<(), ProviderError> {
+    let observed = provider.observe().await?;
+    let admitted = observed.admitted();
+    let as_text = |set: &PrefixSet| {
+        let shown: Vec<String> = set.prefixes().take(3).map(|prefix| prefix.to_string()).collect();
+        let rest = set.prefixes().count() - shown.len();
+        if rest == 0 { shown.join(", ") } else { format!("{} and {rest} more", shown.join(", ")) }
+    };
+    let missing = plan.after.difference(&admitted);
+    let strange = admitted.difference(&plan.after);
+    let finding = if !missing.is_empty() {
+        format!("after the change the firewall does not admit {}", as_text(&missing))
+    } else if !strange.is_empty() {
+        format!("after the change the firewall still admits {}", as_text(&strange))
+    } else if let Skeleton::Drifted(lines) = &observed.skeleton {
+        format!("after the change the rules are not as they should be: {}", lines.join("; "))
+    } else if observed.skeleton == Skeleton::Absent && !plan.after.is_empty() {
+        "after the change the rules are gone".to_owned()
+    } else {
+        return Ok(());
+    };
+    // Somebody else may have written in between: the next attempt reads again and tells the one from the other.
+    Err(ProviderError::Conflict(Cause::new(finding)))
+}

@@ -1,0 +1,216 @@
+//! The limits: how much a change may be before somebody has to look at it.
+//!
+//! Everything here is counted in addresses. Nearly all prefixes that leave Microsoft's list are replaced by a wider
+//! one (435 of 445 over four publications), so lines that go say little and addresses that go say all.
+
+use tagwall_provider::{AddressCount, Family, IpNet, Limit, PrefixSet, Refusal};
+
+use crate::config::Percent;
+use crate::config::raw::{self, SpecialSpace, TooBroad};
+
+/// The limits that judge one list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// The most that may be lost per family, in addresses and in prefixes.
+    pub loss: Percent,
+    /// The most that may be gained per family, in addresses.
+    pub growth: Percent,
+    /// The broadest prefix that may be listed.
+    pub too_broad: TooBroad,
+    /// Special space that may be listed all the same.
+    pub special: Vec<SpecialSpace>,
+}
+
+/// A list with fewer prefixes than this in a family is judged by [`SMALL_LOSS`]: ten percent of five is none.
+const SMALL_LIST: usize = 16;
+/// How many prefixes a small list may lose.
+const SMALL_LOSS: usize = 2;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { loss: Percent(10.0), growth: Percent(100.0), too_broad: TooBroad::default(), special: Vec::new() }
+    }
+}
+
+impl Limits {
+    /// These limits, with what the configuration gives in place of them.
+    pub(crate) fn with(&self, raw: &raw::Limits) -> Result<Self, (&'static str, String)> {
+        let too_broad = raw.too_broad.unwrap_or(self.too_broad);
+        if too_broad.v4 > 32 || too_broad.v6 > 128 {
+            return Err(("too-broad", "is no prefix length: `v4` is 0 to 32, `v6` is 0 to 128".to_owned()));
+        }
+        Ok(Self {
+            loss: raw.loss.unwrap_or(self.loss),
+            growth: raw.growth.unwrap_or(self.growth),
+            too_broad,
+            special: raw.special.clone().unwrap_or_else(|| self.special.clone()),
+        })
+    }
+
+    /// Judges the step from one set to the next: `loss` and `growth`.
+    ///
+    /// `what` names the list or target in the finding.
+    pub fn judge_step(&self, what: &str, before: &PrefixSet, after: &PrefixSet) -> Vec<Refusal> {
+        let judge = |family| {
+            let (before, after) = (before.only(family), after.only(family));
+            [self.judge_loss(what, family, &before, &after), self.judge_growth(what, family, &before, &after)]
+        };
+        Family::ALL.into_iter().flat_map(judge).flatten().collect()
+    }
+
+    fn judge_loss(&self, what: &str, family: Family, before: &PrefixSet, after: &PrefixSet) -> Option<Refusal> {
+        let lost = before.difference(after);
+        if lost.is_empty() {
+            return None;
+        }
+        let (all, gone) = (before.addresses(family), lost.addresses(family));
+        let prefixes = before.prefixes().count();
+        let lost_prefixes = before.prefixes().filter(|prefix| lost.meets(*prefix)).count();
+        let by_addresses = gone.percent_of(all);
+        let by_prefixes = lost_prefixes as f64 / prefixes as f64 * 100.0;
+        let share = |figure: f64| format!("{figure:.1} %");
+        let finding = if after.is_empty() {
+            format!("{what}: all {family} would go ({prefixes} prefixes, {gone} addresses)")
+        } else if prefixes < SMALL_LIST {
+            if lost_prefixes <= SMALL_LOSS {
+                return None;
+            }
+            format!(
+                "{what}: {lost_prefixes} of {prefixes} {family} prefixes would go, the limit for so small a list is {SMALL_LOSS}"
+            )
+        } else if by_addresses > self.loss.0 || by_prefixes > self.loss.0 {
+            format!(
+                "{what}: {} of the {family} addresses ({gone}) and {} of the prefixes ({lost_prefixes} of {prefixes}) would go, the limit is {}",
+                share(by_addresses),
+                share(by_prefixes),
+                self.loss
+            )
+        } else {
+            return None;
+        };
+        let choices = vec![
+            "compare with Microsoft's page: is the drop announced, does a second source agree?".to_owned(),
+            format!(
+                "`loss` in `[limits]` or in the list's own `limits` (now \"{}%\") sets how much is allowed",
+                self.loss.0
+            ),
+        ];
+        Some(Refusal { limit: Limit::Loss, finding, choices })
+    }
+
+    fn judge_growth(&self, what: &str, family: Family, before: &PrefixSet, after: &PrefixSet) -> Option<Refusal> {
+        let (all, new) = (before.addresses(family), after.difference(before).addresses(family));
+        // A family or a list that comes into being is not growth: AzureActiveDirectory's IPv6 began with 12 prefixes.
+        if all == AddressCount::ZERO || new.percent_of(all) <= self.growth.0 {
+            return None;
+        }
+        Some(Refusal {
+            limit: Limit::Growth,
+            finding: format!(
+                "{what}: the {family} addresses would grow by {:.1} % ({new} more than {all}), the limit is {}",
+                new.percent_of(all),
+                self.growth
+            ),
+            choices: vec![
+                "compare with Microsoft's page: is the growth announced, does a second source agree?".to_owned(),
+                format!(
+                    "`growth` in `[limits]` or in the list's own `limits` (now \"{}%\") sets how much is allowed",
+                    self.growth.0
+                ),
+            ],
+        })
+    }
+
+    /// Judges one listed prefix: `too-broad` and `special-space`. `origin` names where it is listed.
+    pub fn judge_prefix(&self, origin: &str, prefix: IpNet) -> Option<Refusal> {
+        self.judge_breadth(origin, prefix).or_else(|| self.judge_space(origin, prefix))
+    }
+
+    /// Judges one listed prefix by `too-broad` alone.
+    pub fn judge_breadth(&self, origin: &str, prefix: IpNet) -> Option<Refusal> {
+        let broadest = match prefix {
+            IpNet::V4(_) => self.too_broad.v4,
+            IpNet::V6(_) => self.too_broad.v6,
+        };
+        (prefix.prefix_len() < broadest).then(|| Refusal {
+            limit: Limit::TooBroad,
+            finding: format!("{origin} has {prefix}, the limit is /{broadest}"),
+            choices: vec![
+                "take it out of the list with `exclude`".to_owned(),
+                "`too-broad` in `[limits]` or in the list's own `limits` sets how broad a prefix may be".to_owned(),
+            ],
+        })
+    }
+
+    fn judge_space(&self, origin: &str, prefix: IpNet) -> Option<Refusal> {
+        let (space, kind) = special_space_of(prefix).filter(|(_, kind)| !self.special.contains(kind))?;
+        Some(Refusal {
+            limit: Limit::SpecialSpace,
+            finding: format!("{origin} has {prefix}, which lies in {} space ({space})", kind.name()),
+            choices: vec![
+                "take it out of the list with `exclude`".to_owned(),
+                format!("admit such space with `special = [\"{}\"]` in `[limits]`", kind.name()),
+            ],
+        })
+    }
+}
+
+impl SpecialSpace {
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Loopback => "loopback",
+            Self::LinkLocal => "link-local",
+            Self::Multicast => "multicast",
+            Self::Documentation => "documentation",
+            Self::Reserved => "reserved",
+        }
+    }
+}
+
+/// Address space that no public service is reached from, by IANA's special-purpose address registries.
+const SPECIAL_SPACE: [(&str, SpecialSpace); 26] = [
+    ("0.0.0.0/8", SpecialSpace::Reserved),
+    ("10.0.0.0/8", SpecialSpace::Private),
+    ("100.64.0.0/10", SpecialSpace::Private),
+    ("127.0.0.0/8", SpecialSpace::Loopback),
+    ("169.254.0.0/16", SpecialSpace::LinkLocal),
+    ("172.16.0.0/12", SpecialSpace::Private),
+    ("192.0.0.0/24", SpecialSpace::Reserved),
+    ("192.0.2.0/24", SpecialSpace::Documentation),
+    ("192.168.0.0/16", SpecialSpace::Private),
+    ("198.18.0.0/15", SpecialSpace::Reserved),
+    ("198.51.100.0/24", SpecialSpace::Documentation),
+    ("203.0.113.0/24", SpecialSpace::Documentation),
+    ("224.0.0.0/4", SpecialSpace::Multicast),
+    ("240.0.0.0/4", SpecialSpace::Reserved),
+    ("::/128", SpecialSpace::Reserved),
+    ("::1/128", SpecialSpace::Loopback),
+    ("::ffff:0:0/96", SpecialSpace::Reserved),
+    ("64:ff9b::/96", SpecialSpace::Reserved),
+    ("64:ff9b:1::/48", SpecialSpace::Reserved),
+    ("100::/64", SpecialSpace::Reserved),
+    ("2001:db8::/32", SpecialSpace::Documentation),
+    ("3fff::/20", SpecialSpace::Documentation),
+    ("fc00::/7", SpecialSpace::Private),
+    ("fe80::/10", SpecialSpace::LinkLocal),
+    ("fec0::/10", SpecialSpace::Private),
+    ("ff00::/8", SpecialSpace::Multicast),
+];
+
+fn special_space() -> &'static [(IpNet, SpecialSpace)] {
+    static TABLE: std::sync::LazyLock<Vec<(IpNet, SpecialSpace)>> = std::sync::LazyLock::new(|| {
+        SPECIAL_SPACE.iter().map(|(text, kind)| (text.parse().expect("a constant, a test reads it"), *kind)).collect()
+    });
+    &TABLE
+}
+
+/// The special space that a prefix lies in, holds or overlaps.
+fn special_space_of(prefix: IpNet) -> Option<(IpNet, SpecialSpace)> {
+    // Two prefixes overlap exactly when one holds the other.
+    special_space().iter().find(|(space, _)| space.contains(&prefix) || prefix.contains(space)).copied()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! The plan: what one target admits, what it should, and what the difference means in addresses. Pure.
+
+use tagwall_provider::{
+    AddressCount, Admits, Desired, Foreign, ForeignEffect, Observed, Operation, Orphan, PerFamily, PrefixSet, Provider,
+    Refusal, Skeleton, Steps,
+};
+
+use crate::config::Policy;
+
+/// What a pass would do to one target, and why that is all it would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What the target admits before.
+    pub before: PrefixSet,
+    /// What it admits after.
+    pub after: PrefixSet,
+    /// What it admits beyond what is desired, because the policy lets nothing be removed.
+    pub left: PrefixSet,
+    /// What is done, in order.
+    pub steps: Steps,
+    /// Whether anything of ours was there before.
+    pub skeleton: Skeleton,
+    /// Other people's rules that bear on the target.
+    pub foreign: Vec<Foreign>,
+    /// Objects of ours that no configured target wants.
+    pub orphans: Vec<Orphan>,
+}
+
+/// One side of a diff, sorted by what it means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Side {
+    /// Entries that change what is admitted.
+    pub changing: Vec<Admits>,
+    /// Entries whose addresses are admitted before and after: the same, written another way.
+    pub reexpressed: Vec<Admits>,
+}
+
+/// Plans one target.
+///
+/// The policy is a matter of what is desired, not of what is done about it: who may only add desires what is
+/// admitted already, too. So placement, capacity and verification need not know of policies.
+///
+/// # Errors
+/// The provider's refusal: it does not fit, or what stands there is not ours.
+pub fn plan(provider: &dyn Provider, observed: &Observed, desired: &Desired, policy: Policy) -> Result<Plan, Refusal> {
+    let before = observed.admitted();
+    let wanted = desired.prefixes();
+    let (desired, left) = match (policy, desired) {
+        (Policy::AddOnly, Desired::Prefixes { listed, held, extra }) => {
+            let left = before.difference(&wanted);
+            let extra = extra.union(&left);
+            (Desired::Prefixes { listed: listed.clone(), held: held.clone(), extra }, left)
+        }
+        _ => (desired.clone(), PrefixSet::new()),
+    };
+    let steps = provider.place(observed, &desired)?;
+    Ok(Plan {
+        before,
+        after: desired.prefixes(),
+        left,
+        steps,
+        skeleton: observed.skeleton.clone(),
+        foreign: observed.foreign.clone(),
+        orphans: observed.orphans.clone(),
+    })
+}
+
+impl Plan {
+    /// Addresses that come, per family.
+    pub fn gained(&self) -> PerFamily<AddressCount> {
+        let gained = self.after.difference(&self.before);
+        PerFamily::from_fn(|family| gained.addresses(family))
+    }
+
+    /// Addresses that go, per family.
+    pub fn lost(&self) -> PerFamily<AddressCount> {
+        let lost = self.before.difference(&self.after);
+        PerFamily::from_fn(|family| lost.addresses(family))
+    }
+
+    /// What is added.
+    pub fn added(&self) -> Side {
+        self.side(Operation::Add, &self.before)
+    }
+
+    /// What is removed.
+    pub fn removed(&self) -> Side {
+        self.side(Operation::Remove, &self.after)
+    }
+
+    /// What somebody else's rules admit already of what we would admit: true today, and theirs to take away.
+    pub fn admitted_by_others(&self) -> PrefixSet {
+        let theirs = self.foreign.iter().filter_map(|foreign| match &foreign.effect {
+            ForeignEffect::Admits(prefixes) => Some(prefixes),
+            _ => None,
+        });
+        theirs.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes)).intersection(&self.after)
+    }
+
+    fn side(&self, operation: Operation, other: &PrefixSet) -> Side {
+        let mut side = Side::default();
+        for step in self.steps.of(operation) {
+            let same = matches!(step.admits, Admits::Range(range) if other.covers(range));
+            let of = if same { &mut side.reexpressed } else { &mut side.changing };
+            of.push(step.admits.clone());
+        }
+        side
+    }
+}
+
+#[cfg(test)]
+mod tests;

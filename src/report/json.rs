@@ -1,0 +1,279 @@
+//! The report for machines, version-marked. Counts of addresses are decimal strings: IPv6's do not fit a number.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tagwall_provider::{AddressCount, Admits, PerFamily};
+
+use super::{Outcome, Published, TargetReport};
+use crate::reconcile::Purpose;
+use crate::source::Freshness;
+
+/// A report, as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "tagwall report")]
+pub struct Report {
+    /// The version of this form: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub schema: u32,
+    /// When the pass began (RFC 3339).
+    pub started: String,
+    /// Whether nothing was to be changed.
+    pub dry_run: bool,
+    /// The exit status of the pass.
+    pub exit_status: u8,
+    /// The publication, or null where none was had.
+    pub publication: Option<Publication>,
+    /// What an operator should know.
+    pub warnings: Vec<String>,
+    /// Refusals that an override let through.
+    pub overridden: Vec<Refusal>,
+    /// Every target.
+    pub targets: Vec<Target>,
+    /// Objects of ours that no target wants.
+    pub orphans: Vec<Orphan>,
+    /// Why there was no pass, where there is no target to say it of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Error>,
+}
+
+/// A publication.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Publication {
+    /// `public`, `us-government` or `china`.
+    pub cloud: String,
+    /// Microsoft's number for it.
+    pub change_number: u64,
+    /// The date in its file name (ISO 8601), or null.
+    pub date: Option<String>,
+    /// Its age in days.
+    pub age_days: i64,
+    /// The SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// Where it came from.
+    pub origin: String,
+    /// `fresh`, `not-modified` or `last-good`.
+    pub freshness: String,
+    /// Fields of the document that tagwall does not know.
+    pub unknown_fields: u64,
+}
+
+/// A target.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its provider.
+    pub provider: String,
+    /// `in-sync`, `planned`, `applied`, `refused` or `failed`.
+    pub outcome: OutcomeName,
+    /// What is done to the rules around the entries, in words.
+    pub skeleton: Vec<String>,
+    /// Entries that are added: prefixes, rarely ranges `first-last`.
+    pub add: Vec<String>,
+    /// Entries that are removed.
+    pub remove: Vec<String>,
+    /// How many of the removed entries lose no address: they are written another way.
+    pub reexpressed: usize,
+    /// Addresses gained and lost; null without a plan.
+    pub addresses: Option<Addresses>,
+    /// Prefixes that it admits after the pass, per family; null without a plan.
+    pub prefixes: Option<Counts>,
+    /// Other people's rules that bear on it, in words.
+    pub foreign: Vec<String>,
+    /// Why nothing was changed: the first refusal; null unless the outcome is `refused`.
+    pub refusal: Option<Refusal>,
+    /// Further refusals.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub further_refusals: Vec<Refusal>,
+    /// What went wrong; null unless the outcome is `failed`.
+    pub error: Option<Error>,
+}
+
+/// How a target came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutcomeName {
+    /// It admits what it should.
+    InSync,
+    /// Changes are pending.
+    Planned,
+    /// Changes were made and read back.
+    Applied,
+    /// Nothing was changed.
+    Refused,
+    /// It could not be read or changed.
+    Failed,
+}
+
+/// Addresses gained and lost.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Addresses {
+    /// Addresses admitted after and not before.
+    pub gained: DecimalPerFamily,
+    /// Addresses admitted before and not after.
+    pub lost: DecimalPerFamily,
+}
+
+/// A count of addresses per family, as decimal digits.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DecimalPerFamily {
+    /// IPv4.
+    #[schemars(regex(pattern = r"^[0-9]+$"))]
+    pub ipv4: String,
+    /// IPv6.
+    #[schemars(regex(pattern = r"^[0-9]+$"))]
+    pub ipv6: String,
+}
+
+/// A count of prefixes per family.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// IPv4.
+    pub ipv4: usize,
+    /// IPv6.
+    pub ipv6: usize,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// The limit, as `--override` names it.
+    pub limit: String,
+    /// What was found, with its figure.
+    pub finding: String,
+    /// What the operator can do.
+    pub choices: Vec<String>,
+    /// Whether `--override` can let it through.
+    pub can_be_overridden: bool,
+}
+
+/// An error.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Error {
+    /// The chain of errors, outermost first.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// An object of ours that no target wants.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Orphan {
+    /// The mark it carries.
+    pub mark: String,
+    /// What it is and where.
+    pub object: String,
+}
+
+impl From<&super::Report> for Report {
+    fn from(report: &super::Report) -> Self {
+        let error = report.outcome_without_targets.as_ref().and_then(|outcome| match outcome {
+            Outcome::Failed(failure) => Some(Error::from(failure)),
+            Outcome::Refused { refusals, .. } => refusals
+                .first()
+                .map(|refusal| Error { message: refusal.to_string(), hint: refusal.choices.first().cloned() }),
+            _ => None,
+        });
+        Self {
+            schema: 1,
+            started: report.started.to_string(),
+            dry_run: report.purpose != Purpose::Enforce,
+            exit_status: report.exit_status().code(),
+            publication: report.publication.as_ref().map(Publication::from),
+            warnings: report.warnings.clone(),
+            overridden: report.overridden.iter().map(Refusal::from).collect(),
+            targets: report.targets.iter().map(Target::from).collect(),
+            orphans: report
+                .orphans()
+                .into_iter()
+                .map(|orphan| Orphan { mark: orphan.mark.to_string(), object: orphan.object.clone() })
+                .collect(),
+            error,
+        }
+    }
+}
+
+impl From<&Published> for Publication {
+    fn from(published: &Published) -> Self {
+        let freshness = match published.freshness {
+            Freshness::Fresh => "fresh",
+            Freshness::NotModified => "not-modified",
+            Freshness::LastGood { .. } => "last-good",
+        };
+        Self {
+            cloud: published.cloud.name().to_owned(),
+            change_number: published.change_number,
+            date: published.date.map(|date| date.to_string()),
+            age_days: published.age_days,
+            sha256: published.sha256.to_string(),
+            origin: published.origin.clone(),
+            freshness: freshness.to_owned(),
+            unknown_fields: published.unknown_fields,
+        }
+    }
+}
+
+impl From<&TargetReport> for Target {
+    fn from(report: &TargetReport) -> Self {
+        let plan = report.plan();
+        let (mut refusals, error) = match &report.outcome {
+            Outcome::Refused { refusals, .. } => (refusals.iter().map(Refusal::from).collect(), None),
+            Outcome::Failed(failure) => (Vec::new(), Some(Error::from(failure))),
+            _ => (Vec::new(), None),
+        };
+        let further_refusals = refusals.split_off(refusals.len().min(1));
+        let texts = |side: &[Admits]| -> Vec<String> { side.iter().map(ToString::to_string).collect() };
+        let both = |side: crate::plan::Side| texts(&[side.changing, side.reexpressed].concat());
+        Self {
+            name: report.target.name.clone(),
+            provider: report.target.backend.provider().to_owned(),
+            outcome: match report.outcome {
+                Outcome::InSync(_) => OutcomeName::InSync,
+                Outcome::Planned(_) => OutcomeName::Planned,
+                Outcome::Applied(..) => OutcomeName::Applied,
+                Outcome::Refused { .. } => OutcomeName::Refused,
+                Outcome::Failed(_) => OutcomeName::Failed,
+            },
+            skeleton: plan
+                .map(|plan| plan.steps.skeleton.iter().map(|edit| edit.description.clone()).collect())
+                .unwrap_or_default(),
+            add: plan.map(|plan| both(plan.added())).unwrap_or_default(),
+            remove: plan.map(|plan| both(plan.removed())).unwrap_or_default(),
+            reexpressed: plan.map(|plan| plan.removed().reexpressed.len()).unwrap_or_default(),
+            addresses: plan.map(|plan| Addresses { gained: plan.gained().into(), lost: plan.lost().into() }),
+            prefixes: plan.map(|plan| {
+                let counts = PerFamily::from_fn(|family| plan.after.prefix_count(family));
+                Counts { ipv4: counts.v4, ipv6: counts.v6 }
+            }),
+            foreign: plan
+                .map(|plan| plan.foreign.iter().map(|foreign| foreign.description.clone()).collect())
+                .unwrap_or_default(),
+            refusal: refusals.pop(),
+            further_refusals,
+            error,
+        }
+    }
+}
+
+impl From<PerFamily<AddressCount>> for DecimalPerFamily {
+    fn from(counts: PerFamily<AddressCount>) -> Self {
+        Self { ipv4: counts.v4.to_string(), ipv6: counts.v6.to_string() }
+    }
+}
+
+impl From<&tagwall_provider::Refusal> for Refusal {
+    fn from(refusal: &tagwall_provider::Refusal) -> Self {
+        Self {
+            limit: refusal.limit.name().to_owned(),
+            finding: refusal.finding.clone(),
+            choices: refusal.choices.clone(),
+            can_be_overridden: refusal.limit.can_be_overridden(),
+        }
+    }
+}
+
+impl From<&super::Failure> for Error {
+    fn from(failure: &super::Failure) -> Self {
+        Self { message: failure.message.clone(), hint: failure.hint.clone() }
+    }
+}

@@ -1,0 +1,243 @@
+//! What a pass found and did: one value, rendered many ways.
+
+pub mod json;
+pub mod number;
+pub mod text;
+
+use std::error::Error;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tagwall_provider::{Applied, Orphan, Refusal};
+
+use crate::accept;
+use crate::config::Target;
+use crate::exit::ExitStatus;
+use crate::plan::Plan;
+use crate::reconcile::{Kept, Options, Purpose};
+use crate::source::{Cloud, Digest, Fetched, Freshness, SourceError};
+use crate::state::State;
+
+/// What a pass found and did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// When it began.
+    pub started: Timestamp,
+    /// What the pass was run for.
+    pub purpose: Purpose,
+    /// The publication it went by, if one was had.
+    pub publication: Option<Published>,
+    /// What an operator should know and need not act on at once.
+    pub warnings: Vec<String>,
+    /// Refusals that an override let through.
+    pub overridden: Vec<Refusal>,
+    /// Every target, in the order of the configuration.
+    pub targets: Vec<TargetReport>,
+    /// How the pass ended where there is no target to say it of.
+    pub outcome_without_targets: Option<Outcome>,
+}
+
+/// The publication that a pass went by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The cloud it describes.
+    pub cloud: Cloud,
+    /// Microsoft's number for it.
+    pub change_number: u64,
+    /// The date in its file name.
+    pub date: Option<Date>,
+    /// Days since that date, or since a pass first saw these bytes.
+    pub age_days: i64,
+    /// The hash of its bytes.
+    pub sha256: Digest,
+    /// Where it came from.
+    pub origin: String,
+    /// Whether it was fetched now, and why not.
+    pub freshness: Freshness,
+    /// Fields of the document that tagwall does not know.
+    pub unknown_fields: u64,
+}
+
+/// What became of one target.
+#[derive(Clone, Debug)]
+pub struct TargetReport {
+    /// The target.
+    pub target: Target,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// How a target came out of a pass.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It admits what it should.
+    InSync(Box<Plan>),
+    /// This would be done, or is left undone by the policy `observe`.
+    Planned(Box<Plan>),
+    /// This was done, and a later read showed it.
+    Applied(Box<Plan>, Applied),
+    /// Nothing was changed, for these reasons.
+    Refused {
+        /// Why.
+        refusals: Vec<Refusal>,
+        /// What would have been done.
+        plan: Option<Box<Plan>>,
+    },
+    /// It could not be read or changed.
+    Failed(Failure),
+}
+
+/// An error as it is told: its whole chain in words, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The chain of errors, outermost first, joined by `: `.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// The telling of an error.
+    pub fn of(error: &dyn Error, hint: Option<&str>) -> Self {
+        let mut message = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        Self { message, hint: hint.map(str::to_owned) }
+    }
+}
+
+impl Published {
+    /// What is told of a fetched publication.
+    pub fn of(fetched: &Fetched, state: &State, now: Timestamp) -> Self {
+        let publication = &fetched.publication;
+        let first_seen = || {
+            let known = state.accepted.values().find(|accepted| accepted.sha256 == publication.sha256);
+            known.map_or(now, |accepted| accepted.first_seen)
+        };
+        // The date is Microsoft's, in whatever zone: a day more or less means nothing beside three weeks.
+        let dated = publication.date.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        let since = dated.map_or_else(first_seen, |zoned| zoned.timestamp());
+        Self {
+            cloud: publication.cloud,
+            change_number: publication.change_number,
+            date: publication.date,
+            age_days: now.duration_since(since).as_hours().max(0) / 24,
+            sha256: publication.sha256,
+            origin: publication.origin.clone(),
+            freshness: fetched.freshness.clone(),
+            unknown_fields: publication.unknown_fields,
+        }
+    }
+}
+
+impl TargetReport {
+    /// The report of one target.
+    pub fn new(target: &Target, outcome: Outcome) -> Self {
+        Self { target: target.clone(), outcome }
+    }
+
+    /// Its plan, where there is one.
+    pub fn plan(&self) -> Option<&Plan> {
+        match &self.outcome {
+            Outcome::InSync(plan) | Outcome::Planned(plan) | Outcome::Applied(plan, _) => Some(plan),
+            Outcome::Refused { plan, .. } => plan.as_deref(),
+            Outcome::Failed(_) => None,
+        }
+    }
+}
+
+impl Outcome {
+    /// What comes of a source that yields no publication.
+    pub fn of_source_error(error: &SourceError) -> Self {
+        match error {
+            SourceError::WrongCloud { wanted, found, .. } => {
+                let refusal = accept::wrong_cloud(wanted.document_name(), found);
+                Self::Refused { refusals: vec![refusal], plan: None }
+            }
+            _ => Self::Failed(Failure::of(error, error.hint())),
+        }
+    }
+
+    /// Its name in reports.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::InSync(_) => "in-sync",
+            Self::Planned(_) => "planned",
+            Self::Applied(..) => "applied",
+            Self::Refused { .. } => "refused",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// What it means to a script. A plan is pending only where one was asked for: what the policy `observe`
+    /// leaves undone in a real pass is as it should be.
+    const fn exit_status(&self, purpose: Purpose) -> ExitStatus {
+        match self {
+            Self::InSync(_) | Self::Applied(..) => ExitStatus::Done,
+            Self::Planned(_) if matches!(purpose, Purpose::Enforce) => ExitStatus::Done,
+            Self::Planned(_) => ExitStatus::Pending,
+            Self::Refused { .. } => ExitStatus::Refused,
+            Self::Failed(_) => ExitStatus::Failed,
+        }
+    }
+}
+
+impl Report {
+    /// A report in which no target has been looked at yet.
+    pub fn new(options: &Options, publication: Option<Published>) -> Self {
+        Self {
+            started: options.now,
+            purpose: options.purpose,
+            publication,
+            warnings: Vec::new(),
+            overridden: Vec::new(),
+            targets: Vec::new(),
+            outcome_without_targets: None,
+        }
+    }
+
+    /// Records one outcome for every target.
+    pub fn conclude_all(&mut self, targets: &[Kept<'_>], outcome: &Outcome) {
+        self.targets = targets.iter().map(|kept| TargetReport::new(kept.target, outcome.clone())).collect();
+        if targets.is_empty() {
+            self.outcome_without_targets = Some(outcome.clone());
+        }
+    }
+
+    /// A warning where the publication is old.
+    pub fn staleness(&self, limit: Duration) -> Option<String> {
+        let published = self.publication.as_ref()?;
+        let days = i64::try_from(limit.as_secs() / (24 * 60 * 60)).unwrap_or(i64::MAX);
+        (published.age_days >= days).then(|| {
+            format!(
+                "the publication is {} days old; Microsoft publishes weekly, so this looks like a source that is stuck",
+                published.age_days
+            )
+        })
+    }
+
+    /// Objects of ours that no target wants, each once however many targets saw it.
+    pub fn orphans(&self) -> Vec<&Orphan> {
+        let mut orphans: Vec<&Orphan> =
+            self.targets.iter().filter_map(TargetReport::plan).flat_map(|plan| &plan.orphans).collect();
+        orphans.sort_unstable();
+        orphans.dedup();
+        orphans
+    }
+
+    /// The exit status of the pass: the worst of all targets.
+    pub fn exit_status(&self) -> ExitStatus {
+        let outcomes = self.targets.iter().map(|target| &target.outcome).chain(&self.outcome_without_targets);
+        outcomes.map(|outcome| outcome.exit_status(self.purpose)).max().unwrap_or(ExitStatus::Done)
+    }
+
+    /// The outcomes of one kind.
+    pub fn count(&self, name: &str) -> usize {
+        self.targets.iter().filter(|target| target.outcome.name() == name).count()
+    }
+}

@@ -1,0 +1,371 @@
+//! The diff as people read it: the face of tagwall. Fits 80 columns, says the same without colour.
+
+use std::fmt::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use jiff::SignedDuration;
+use tagwall_provider::{Admits, Family, Refusal};
+
+use super::number::{addresses, counted, thousands};
+use super::{Failure, Outcome, Published, Report, TargetReport};
+use crate::config::Policy;
+use crate::plan::{Plan, Side};
+use crate::reconcile::Purpose;
+use crate::source::Freshness;
+
+const ADDED: Style = AnsiColor::Green.on_default();
+const REMOVED: Style = AnsiColor::Red.on_default();
+const CHANGED: Style = AnsiColor::Yellow.on_default();
+const FAINT: Style = Style::new().dimmed();
+const BOLD: Style = Style::new().bold();
+
+/// How many entries of one kind are shown before the rest is folded.
+const SHOWN: usize = 8;
+/// How many columns a line may take, unless one word alone takes more.
+const COLUMNS: usize = 80;
+/// How much further than its line what is wrapped stands.
+const HANG: usize = 4;
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Refusals, failures and the last line.
+    Quiet,
+    /// Long lists folded.
+    #[default]
+    Folded,
+    /// Everything.
+    Full,
+}
+
+/// Renders a report with colours; who prints it strips them where they are not wanted.
+pub fn render(report: &Report, detail: Detail) -> String {
+    let mut text = Text { out: String::new(), detail };
+    // Writing to a string does not fail.
+    let _ = text.report(report);
+    wrapped(&text.out)
+}
+
+struct Text {
+    out: String,
+    detail: Detail,
+}
+
+impl Text {
+    fn report(&mut self, report: &Report) -> fmt::Result {
+        if self.detail != Detail::Quiet {
+            if let Some(published) = &report.publication {
+                self.published(published)?;
+            }
+            let shown = self.shown(report.overridden.len());
+            for refusal in &report.overridden[..shown] {
+                writeln!(self.out, "{CHANGED}overridden{CHANGED:#} {refusal}")?;
+            }
+            self.folded("", report.overridden.len() - shown)?;
+        }
+        for target in &report.targets {
+            self.target(report, target)?;
+        }
+        if let Some(outcome) = &report.outcome_without_targets {
+            self.trouble(outcome)?;
+        }
+        if self.detail != Detail::Quiet {
+            self.orphans(report)?;
+        }
+        self.summary(report)
+    }
+
+    fn published(&mut self, published: &Published) -> fmt::Result {
+        let date = published.date.map(|date| format!(" of {date}")).unwrap_or_default();
+        let age = counted(usize::try_from(published.age_days).unwrap_or_default(), "day", "days");
+        writeln!(
+            self.out,
+            "{BOLD}Publication{BOLD:#} {}, change number {}{date}, {age} old",
+            published.cloud.document_name(),
+            published.change_number
+        )?;
+        let note = match &published.freshness {
+            Freshness::Fresh => "",
+            Freshness::NotModified => " (not modified since it was fetched)",
+            Freshness::LastGood { .. } => " (the last good one, from disk)",
+        };
+        writeln!(self.out, "{FAINT}  {}{note}{FAINT:#}", published.origin)
+    }
+
+    fn target(&mut self, report: &Report, target: &TargetReport) -> fmt::Result {
+        if self.detail == Detail::Quiet {
+            return match &target.outcome {
+                Outcome::Refused { .. } | Outcome::Failed(_) => {
+                    writeln!(self.out, "{BOLD}{}{BOLD:#}", target.target.name)?;
+                    self.trouble(&target.outcome)
+                }
+                _ => Ok(()),
+            };
+        }
+        let what = &target.target;
+        let ports: Vec<String> = what.ports.iter().map(u16::to_string).collect();
+        writeln!(
+            self.out,
+            "\n{BOLD}{}{BOLD:#}  {}, {} {}, {}",
+            what.name,
+            what.backend.object(),
+            what.protocol.name(),
+            ports.join(" "),
+            what.lists.join(" + ")
+        )?;
+        if let Some(plan) = target.plan() {
+            if matches!(target.outcome, Outcome::Refused { .. }) {
+                writeln!(self.out, "  held back:")?;
+            }
+            self.plan(plan)?;
+        }
+        match &target.outcome {
+            Outcome::InSync(plan) => {
+                let place = if plan.steps.is_empty() { "in sync" } else { "in sync, however it is split" };
+                writeln!(self.out, "  {ADDED}{place}{ADDED:#}: {}", totals(plan))
+            }
+            Outcome::Planned(_) if report.purpose == Purpose::Enforce => {
+                writeln!(self.out, "  {CHANGED}left as it is{CHANGED:#}: the policy is `{}`", Policy::Observe.name())
+            }
+            Outcome::Planned(plan) => writeln!(self.out, "  {CHANGED}planned{CHANGED:#}: {}", totals(plan)),
+            Outcome::Applied(plan, _) => {
+                writeln!(self.out, "  {ADDED}applied and read back{ADDED:#}: {}", totals(plan))
+            }
+            outcome => self.trouble(outcome),
+        }
+    }
+
+    fn plan(&mut self, plan: &Plan) -> fmt::Result {
+        for edit in &plan.steps.skeleton {
+            writeln!(self.out, "  {CHANGED}*{CHANGED:#} {}", edit.description)?;
+        }
+        let (added, removed) = (plan.added(), plan.removed());
+        self.entries('+', ADDED, &added.changing)?;
+        self.entries('-', REMOVED, &removed.changing)?;
+        self.reexpressed(&added, &removed)?;
+        self.balance(plan, &added, &removed)?;
+        if !plan.left.is_empty() {
+            let count = plan.left.prefixes().count();
+            writeln!(
+                self.out,
+                "  {CHANGED}!{CHANGED:#} {} no longer wanted and left: the policy is `{}`",
+                counted(count, "prefix", "prefixes"),
+                Policy::AddOnly.name()
+            )?;
+        }
+        for foreign in &plan.foreign {
+            writeln!(self.out, "  {CHANGED}!{CHANGED:#} not ours: {}", foreign.description)?;
+        }
+        let theirs = plan.admitted_by_others();
+        if !theirs.is_empty() {
+            let count = counted(theirs.prefixes().count(), "prefix", "prefixes");
+            writeln!(self.out, "  {CHANGED}!{CHANGED:#} {count} admitted by somebody else's rule already")?;
+        }
+        Ok(())
+    }
+
+    fn entries(&mut self, sign: char, style: Style, entries: &[Admits]) -> fmt::Result {
+        let shown = self.shown(entries.len());
+        for entry in &entries[..shown] {
+            writeln!(self.out, "  {style}{sign} {entry}{style:#}")?;
+        }
+        self.folded(&format!("  {style}{sign}{style:#} "), entries.len() - shown)
+    }
+
+    /// How many of so many lines of one kind are shown.
+    fn shown(&self, count: usize) -> usize {
+        match self.detail {
+            Detail::Full => count,
+            // To fold one line into one line would save nothing.
+            _ if count <= SHOWN + 1 => count,
+            _ => SHOWN,
+        }
+    }
+
+    fn folded(&mut self, lead: &str, rest: usize) -> fmt::Result {
+        match rest {
+            0 => Ok(()),
+            rest => writeln!(self.out, "{lead}{FAINT}… {} more, -v shows all{FAINT:#}", thousands(rest)),
+        }
+    }
+
+    fn reexpressed(&mut self, added: &Side, removed: &Side) -> fmt::Result {
+        let (new, old) = (added.reexpressed.len(), removed.reexpressed.len());
+        if old > 0 {
+            let old = counted(old, "prefix", "prefixes");
+            writeln!(self.out, "  {CHANGED}~{CHANGED:#} re-expressed: {old}, 0 addresses lost")?;
+        }
+        if new > 0 {
+            let new = counted(new, "prefix", "prefixes");
+            writeln!(self.out, "  {CHANGED}~{CHANGED:#} written anew: {new}, 0 addresses gained")?;
+        }
+        Ok(())
+    }
+
+    fn balance(&mut self, plan: &Plan, added: &Side, removed: &Side) -> fmt::Result {
+        let (gained, lost) = (plan.gained(), plan.lost());
+        for family in Family::ALL {
+            let of = |side: &Side| side.changing.iter().filter(|admits| is_of(admits, family)).count();
+            if of(added) + of(removed) > 0 {
+                writeln!(
+                    self.out,
+                    "  {family}: +{} -{} prefixes, {} addresses gained, {} lost",
+                    thousands(of(added)),
+                    thousands(of(removed)),
+                    addresses(*gained.get(family)),
+                    addresses(*lost.get(family))
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn trouble(&mut self, outcome: &Outcome) -> fmt::Result {
+        match outcome {
+            Outcome::Refused { refusals, .. } => {
+                self.refusals(refusals)?;
+                writeln!(self.out, "  nothing was changed")
+            }
+            Outcome::Failed(Failure { message, hint }) => {
+                writeln!(self.out, "  {REMOVED}failed{REMOVED:#}: {message}")?;
+                match hint {
+                    Some(hint) => writeln!(self.out, "  hint: {hint}"),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Findings with the same remedies share them: a bad publication may have a thousand bad prefixes.
+    fn refusals(&mut self, refusals: &[Refusal]) -> fmt::Result {
+        let alike = |a: &Refusal, b: &Refusal| a.limit == b.limit && a.choices == b.choices;
+        refusals.chunk_by(alike).try_for_each(|refusals| self.findings(refusals))
+    }
+
+    fn findings(&mut self, refusals: &[Refusal]) -> fmt::Result {
+        let shown = self.shown(refusals.len());
+        for refusal in &refusals[..shown] {
+            writeln!(self.out, "  {REMOVED}refused{REMOVED:#} {BOLD}{}{BOLD:#}: {}", refusal.limit, refusal.finding)?;
+        }
+        self.folded("  ", refusals.len() - shown)?;
+        let Some(refusal) = refusals.first() else { return Ok(()) };
+        for choice in &refusal.choices {
+            writeln!(self.out, "  hint: {choice}")?;
+        }
+        if refusal.limit.can_be_overridden() {
+            writeln!(self.out, "  hint: to let this one through: --override {} --reason TEXT", refusal.limit)?;
+        }
+        Ok(())
+    }
+
+    fn orphans(&mut self, report: &Report) -> fmt::Result {
+        let orphans = report.orphans();
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            self.out,
+            "\n{BOLD}Orphans{BOLD:#}  ours, wanted by no target; `tagwall withdraw --orphans` removes them"
+        )?;
+        for orphan in orphans {
+            writeln!(self.out, "  {CHANGED}?{CHANGED:#} {} {FAINT}{}{FAINT:#}", orphan.object, orphan.mark)?;
+        }
+        Ok(())
+    }
+
+    fn summary(&mut self, report: &Report) -> fmt::Result {
+        let said = |name: &str, word: &str| match report.count(name) {
+            0 => None,
+            count => Some(format!("{count} {word}")),
+        };
+        let planned = if report.purpose == Purpose::Enforce { "left as they are" } else { "to change" };
+        let parts: Vec<String> = [
+            said("in-sync", "in sync"),
+            said("planned", planned),
+            said("applied", "changed"),
+            said("refused", "refused"),
+            said("failed", "failed"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let parts = if parts.is_empty() { "no targets".to_owned() } else { parts.join(", ") };
+        let (lead, tail) = match (report.purpose, report.count("planned")) {
+            (Purpose::DryRun, 0) => ("Dry run: ", ""),
+            (Purpose::DryRun, _) => ("Dry run: ", "; nothing was changed, `tagwall sync` applies it"),
+            (Purpose::Status, 1..) => ("", "; `tagwall sync` applies it"),
+            _ => ("", ""),
+        };
+        let gap = if self.detail == Detail::Quiet { "" } else { "\n" };
+        writeln!(self.out, "{gap}{lead}{parts}{tail}")
+    }
+}
+
+/// What a target admits after the pass.
+fn totals(plan: &Plan) -> String {
+    let of = |family| format!("{} {family}", thousands(plan.after.prefix_count(family)));
+    format!("{} and {} prefixes", of(Family::V4), of(Family::V6))
+}
+
+/// Refusals of what has no report.
+pub fn refusals(refusals: &[Refusal], detail: Detail) -> String {
+    let mut text = Text { out: String::new(), detail };
+    let _ = text.refusals(refusals);
+    wrapped(&text.out)
+}
+
+/// Breaks lines that are too wide, between words. A word that is too wide by itself, a path mostly, stays whole.
+fn wrapped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        // Bytes are no fewer than columns, and nearly every line is short.
+        if line.len() <= COLUMNS {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        }
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        let mut column = 0;
+        for (index, word) in line.split(' ').enumerate() {
+            let width = columns(word);
+            if index > 0 {
+                if column > indent + HANG && column + 1 + width > COLUMNS {
+                    column = indent + HANG;
+                    let _ = write!(out, "\n{:column$}", "");
+                } else {
+                    out.push(' ');
+                    column += 1;
+                }
+            }
+            out.push_str(word);
+            column += width;
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// How many columns a text takes: colours take none.
+fn columns(text: &str) -> usize {
+    anstream::adapter::strip_str(text).flat_map(str::chars).count()
+}
+
+/// A span of time in its one greatest unit, as people say it.
+pub fn ago(span: SignedDuration) -> String {
+    let minutes = span.as_mins().max(0);
+    let (number, unit) = match minutes {
+        0 => return "less than a minute".to_owned(),
+        1..60 => (minutes, "minute"),
+        60..1440 => (minutes / 60, "hour"),
+        _ => (minutes / 1440, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+fn is_of(admits: &Admits, family: Family) -> bool {
+    matches!(admits, Admits::Range(range) if range.family() == family)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! What tagwall remembers between passes.
+//!
+//! Nothing here enforces anything: a lost or damaged state directory costs the comparison with the last accepted
+//! publication and the memory of withdrawals, never a rule. The layout:
+//!
+//! ```text
+//! state.json                  this module, version-marked, replaced atomically
+//! audit.jsonl                 who overrode or withdrew what and why, a JSON object a line, only ever appended to
+//! lock                        held for one pass
+//! publications/…              documents by their hash, see `source::LastGood`
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::source::Digest;
+
+/// The version of `state.json` that this tagwall writes.
+const VERSION: u32 = 1;
+
+/// The state directory.
+#[derive(Clone, Debug)]
+pub struct StateDir(PathBuf);
+
+/// What is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    version: u32,
+    /// The last accepted publication of each cloud and kind of source (`public/download`).
+    #[serde(default)]
+    pub accepted: BTreeMap<String, Accepted>,
+    /// The publication that each list was last accepted with.
+    #[serde(default)]
+    pub lists: BTreeMap<String, ListRecord>,
+    /// What is known of each target.
+    #[serde(default)]
+    pub targets: BTreeMap<String, TargetRecord>,
+}
+
+/// A publication that a pass went by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Microsoft's number for it.
+    pub change_number: u64,
+    /// The hash of its bytes.
+    #[serde(with = "digest_text")]
+    pub sha256: Digest,
+    /// When a pass first saw it: its age where no file name tells its date.
+    pub first_seen: Timestamp,
+}
+
+/// The publication that a list was last accepted with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRecord {
+    /// The hash of its bytes.
+    #[serde(with = "digest_text")]
+    pub sha256: Digest,
+}
+
+/// What is known of a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetRecord {
+    /// When a pass last looked at it.
+    pub last_attempt: Option<Timestamp>,
+    /// When a read last showed that it admits exactly what it should.
+    pub last_verified: Option<Timestamp>,
+    /// When its rules were withdrawn on purpose; nothing heals it until a sync says so.
+    pub withdrawn: Option<Timestamp>,
+    /// Whether tagwall has written it: what a set that cannot carry a mark holds is ours then.
+    #[serde(default)]
+    pub claimed: bool,
+    /// The object whose entries cannot carry a mark, where it is such a one: nothing but this tells of it when the
+    /// target leaves the configuration.
+    #[serde(default)]
+    pub unmarked: Option<String>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { version: VERSION, accepted: BTreeMap::new(), lists: BTreeMap::new(), targets: BTreeMap::new() }
+    }
+}
+
+impl State {
+    /// Targets that are gone from the configuration and filled something that cannot carry a mark, with what it is.
+    pub fn unmarked_leftovers(&self, config: &Config) -> Vec<(String, String)> {
+        let gone = |name: &String| !config.targets.iter().any(|target| target.name == *name);
+        let left = self.targets.iter().filter(|(name, record)| record.claimed && gone(name));
+        left.filter_map(|(name, record)| Some((name.clone(), record.unmarked.clone()?))).collect()
+    }
+}
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The directory or a file in it cannot be used.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A newer tagwall wrote it.
+    #[error("`{}` is of version {found}, this tagwall reads up to {VERSION}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// Another pass is running.
+    #[error("another pass holds the lock `{}`{}", path.display(), holder.as_deref().map(|holder| format!(" ({holder})")).unwrap_or_default())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, by its own word.
+        holder: Option<String>,
+    },
+}
+
+/// A state as read, with what was wrong about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The state; empty where there was none, or none that could be read.
+    pub state: State,
+    /// What was wrong, to be said.
+    pub warning: Option<String>,
+}
+
+/// The lock of one pass; given up when dropped, and by the kernel when the process dies.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "closing the file gives the lock up")] File);
+
+impl StateDir {
+    /// The directory at this path. Nothing is read or made.
+    pub const fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Where state is kept when nobody says: what systemd gives, root's place, or the user's.
+    pub fn default_path() -> PathBuf {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(given) = variable("STATE_DIRECTORY") {
+            return given;
+        }
+        let user = || variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
+        match (is_root(), user()) {
+            (false, Some(user)) => user.join("tagwall"),
+            _ => PathBuf::from("/var/lib/tagwall"),
+        }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Reads the state. A damaged file is said and passed over: enforcement does not hang on it.
+    ///
+    /// # Errors
+    /// [`StateError::Newer`]: what a newer version meant is not guessed at. [`StateError::Io`] where a file is
+    /// there and cannot be read.
+    pub fn load(&self) -> Result<Loaded, StateError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let path = self.0.join("state.json");
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Loaded { state: State::default(), warning: None });
+            }
+            Err(source) => return Err(StateError::Io { action: "read", path, source }),
+        };
+        if let Ok(Version { version: found }) = serde_json::from_slice(&text)
+            && found > VERSION
+        {
+            return Err(StateError::Newer { path, found });
+        }
+        Ok(match serde_json::from_slice(&text) {
+            Ok(state) => Loaded { state, warning: None },
+            Err(error) => Loaded {
+                state: State::default(),
+                warning: Some(format!(
+                    "`{}` is damaged and passed over ({error}); a pass writes it anew",
+                    path.display()
+                )),
+            },
+        })
+    }
+
+    /// Replaces the state, so that a reader or a crash sees the old one or the new one.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn save(&self, state: &State) -> Result<(), StateError> {
+        self.make()?;
+        let path = self.0.join("state.json");
+        let failed = |source| StateError::Io { action: "write", path: path.clone(), source };
+        // Nothing in it is secret, and monitoring may want to read it: the umask decides, as for the other files.
+        let mode = std::fs::Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(&self.0).map_err(failed)?;
+        serde_json::to_writer_pretty(&mut file, state).map_err(|error| failed(error.into()))?;
+        file.write_all(b"\n").and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+        file.persist(&path).map_err(|error| failed(error.error))?;
+        // The rename itself is on disk only when the directory is.
+        File::open(&self.0).and_then(|dir| dir.sync_all()).map_err(failed)
+    }
+
+    /// Takes the lock of a pass.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] where another pass holds it, with what that pass says of itself.
+    pub fn lock(&self) -> Result<Lock, StateError> {
+        self.make()?;
+        let path = self.0.join("lock");
+        let failed = |source| StateError::Io { action: "lock", path: path.clone(), source };
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = std::fs::read_to_string(&path).ok().map(|text| text.trim().to_owned());
+                return Err(StateError::Locked { path, holder: holder.filter(|text| !text.is_empty()) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let holder = format!("process {} since {:.0}\n", std::process::id(), Timestamp::now());
+        file.set_len(0).and_then(|()| file.write_all(holder.as_bytes())).map_err(failed)?;
+        Ok(Lock(file))
+    }
+
+    /// Appends one record to the audit file and waits until it is on disk.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn audit(&self, record: &impl Serialize) -> Result<(), StateError> {
+        self.make()?;
+        let path = self.0.join("audit.jsonl");
+        let failed = |source| StateError::Io { action: "append to", path: path.clone(), source };
+        let mut line = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
+        line.push(b'\n');
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        file.write_all(&line).and_then(|()| file.sync_data()).map_err(failed)
+    }
+
+    fn make(&self) -> Result<(), StateError> {
+        std::fs::create_dir_all(&self.0).map_err(|source| StateError::Io {
+            action: "make the state directory",
+            path: self.0.clone(),
+            source,
+        })
+    }
+}
+
+fn is_root() -> bool {
+    // The owner of one's own entry in /proc is the effective user.
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
+}
+
+mod digest_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::source::Digest;
+
+    pub(super) fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(digest)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Which provider keeps which target: the one place that knows them all.
+
+use tagwall_provider::Provider;
+
+use crate::config::{Backend, Config, Target};
+use crate::reconcile::Kept;
+use crate::report::Failure;
+use crate::state::State;
+
+/// Gives every target its provider. One that cannot be made fails alone, in its own report.
+pub fn keep<'a>(targets: Vec<&'a Target>, config: &Config, state: &State) -> Vec<Kept<'a>> {
+    let make = |target: &'a Target| {
+        let provider = match &target.backend {
+            #[cfg(feature = "nftables")]
+            Backend::Nftables(raw) => nftables::make(target, raw, config, state),
+            #[cfg(not(feature = "nftables"))]
+            Backend::Nftables(_) => {
+                let _ = (config, state);
+                Err(Failure {
+                    message: "this tagwall was built without nftables".to_owned(),
+                    hint: Some("build it with `--features nftables`".to_owned()),
+                })
+            }
+        };
+        Kept { target, provider }
+    };
+    targets.into_iter().map(make).collect()
+}
+
+/// Providers that can find and remove what older configurations left, one for each kind of firewall whose truth can
+/// be read without knowing any target.
+#[cfg_attr(not(feature = "nftables"), expect(unused_variables, reason = "no provider of this build reads it"))]
+pub fn sweepers(config: &Config) -> Vec<Result<Box<dyn Provider>, Failure>> {
+    vec![
+        #[cfg(feature = "nftables")]
+        nftables::sweeper(config),
+    ]
+}
+
+#[cfg(feature = "nftables")]
+mod nftables {
+    use tagwall_nftables as nft;
+    use tagwall_provider::{OwnerMark, Provider};
+
+    use crate::config::{Backend, Config, Protocol, Target, raw};
+    use crate::report::Failure;
+    use crate::state::State;
+
+    type Made = Result<Box<dyn Provider>, Failure>;
+
+    pub(super) fn make(target: &Target, raw: &raw::Nftables, config: &Config, state: &State) -> Made {
+        let claimed = raw.adopt || state.targets.get(&target.name).is_some_and(|record| record.claimed);
+        boxed(nft::Settings {
+            mark: target.mark.clone(),
+            siblings: siblings(config),
+            ports: target.ports.clone(),
+            protocol: match target.protocol {
+                Protocol::Tcp => nft::Protocol::Tcp,
+                Protocol::Udp => nft::Protocol::Udp,
+            },
+            mode: mode(raw, claimed),
+        })
+    }
+
+    /// A provider of no target: `-` names none, and it is only asked for orphans.
+    pub(super) fn sweeper(config: &Config) -> Made {
+        let mark = OwnerMark::new(&config.owner, "-").map_err(|error| Failure::of(&error, None))?;
+        let mode = mode(&raw::Nftables::default(), false);
+        boxed(nft::Settings { mark, siblings: siblings(config), ports: vec![1], protocol: nft::Protocol::Tcp, mode })
+    }
+
+    fn boxed(settings: nft::Settings) -> Made {
+        let provider = nft::Nftables::new(settings);
+        let failed = |error: nft::CreateError| Failure::of(&error, None);
+        provider.map(|provider| Box::new(provider) as Box<dyn Provider>).map_err(failed)
+    }
+
+    fn siblings(config: &Config) -> Vec<String> {
+        let of_nftables = |target: &&Target| match target.backend {
+            Backend::Nftables(_) => true,
+        };
+        config.targets.iter().filter(of_nftables).map(|target| target.name.clone()).collect()
+    }
+
+    fn mode(raw: &raw::Nftables, claimed: bool) -> nft::Mode {
+        match raw.mode {
+            raw::Mode::Enforce => nft::Mode::Enforce {
+                hook: match raw.hook {
+                    raw::Hook::Input => nft::Hook::Input,
+                    raw::Hook::Prerouting => nft::Hook::Prerouting,
+                },
+                established: match raw.established {
+                    raw::Established::Cut => nft::Established::Cut,
+                    raw::Established::Keep => nft::Established::Keep,
+                },
+                priority: raw.priority,
+            },
+            raw::Mode::Set => {
+                let (family, table) = raw.table.as_deref().and_then(|table| table.split_once(' ')).unwrap_or_default();
+                let family = match family {
+                    "ip" => nft::TableFamily::Ip,
+                    "ip6" => nft::TableFamily::Ip6,
+                    _ => nft::TableFamily::Inet,
+                };
+                nft::Mode::Set { family, table: table.to_owned(), v4: raw.v4.clone(), v6: raw.v6.clone(), claimed }
+            }
+        }
+    }
+}
