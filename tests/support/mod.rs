@@ -1,9 +1,13 @@
 //! What the tests stand on: worlds of their own, and witnesses that share no code with the product.
 
 mod addresses;
+mod data;
 mod namespace;
+mod random;
 mod world;
 
 pub(crate) use addresses::{Addresses, assert_same};
+pub(crate) use data::Publications;
 pub(crate) use namespace::{Namespace, is_first_user_namespace, skip, with_namespaces};
-pub(crate) use world::{EDGE, Run, TAGWALL, World, document, many, strs};
+pub(crate) use random::Random;
+pub(crate) use world::{EDGE, Run, TAGWALL, World, document, many, old_and_new, strs};
