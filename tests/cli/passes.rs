@@ -89,15 +89,11 @@ fn a_first_pass_planned_applied_and_in_sync() {
         --- stderr
         warning: target `edge`: nothing listens on tcp port 8443 here
         ");
-        assert_snapshot!(world.tell("sync --quiet"), @r"
-        exit status 0
-        --- stdout
-        1 in sync
-        ");
+        assert_snapshot!(world.tell("sync --quiet"), @r"exit status 0");
         assert_snapshot!(world.tell("withdraw"), @r"
         exit status 3
         --- stderr
-          refused unconfirmed: nobody said yes
+          refused unconfirmed: nobody said yes, and nothing was changed
           hint: `--yes` says it for a script
         ");
         assert_snapshot!(world.tell("withdraw --yes"), @r"

@@ -23,6 +23,7 @@ fn a_loss_is_refused_with_its_figure_and_goes_by_override() {
           feed.json
 
         edge  nftables inet tagwall, tcp 8443, entra
+          held back:
           - 198.51.100.0/29
           - 198.51.100.16/29
           - 198.51.100.32/29
@@ -34,6 +35,7 @@ fn a_loss_is_refused_with_its_figure_and_goes_by_override() {
           IPv4: +0 -8 prefixes, 0 addresses gained, 64 lost
           refused loss: list `entra`: 25.0 % of the IPv4 addresses (64) and 25.0 % of
               the prefixes (8 of 32) would go, the limit is 10 %
+          hint: until then its new prefixes are not admitted either
           hint: compare with Microsoft's page: is the drop announced, does a second
               source agree?
           hint: `loss` in `[limits]` or in the list's own `limits` (now "10%") sets how
@@ -49,6 +51,7 @@ fn a_loss_is_refused_with_its_figure_and_goes_by_override() {
         edge
           refused loss: list `entra`: 25.0 % of the IPv4 addresses (64) and 25.0 % of
               the prefixes (8 of 32) would go, the limit is 10 %
+          hint: until then its new prefixes are not admitted either
           hint: compare with Microsoft's page: is the drop announced, does a second
               source agree?
           hint: `loss` in `[limits]` or in the list's own `limits` (now "10%") sets how
@@ -122,6 +125,7 @@ fn what_a_publication_can_be_refused_for() {
           feed.json
 
         edge  nftables inet tagwall, tcp 8443, entra
+          held back:
           + 192.0.2.0/24
           + 2000::/3
           - 198.51.100.0/29
@@ -143,6 +147,7 @@ fn what_a_publication_can_be_refused_for() {
           hint: to let this one through: --override too-broad --reason TEXT
           refused loss: list `entra`: 100.0 % of the IPv4 addresses (256) and 100.0 % of
               the prefixes (32 of 32) would go, the limit is 10 %
+          hint: until then its new prefixes are not admitted either
           hint: compare with Microsoft's page: is the drop announced, does a second
               source agree?
           hint: `loss` in `[limits]` or in the list's own `limits` (now "10%") sets how
@@ -168,6 +173,7 @@ fn what_a_publication_can_be_refused_for() {
           feed.json
 
         edge  nftables inet tagwall, tcp 8443, entra
+          held back:
           - 198.51.100.0/29
           - 198.51.100.16/29
           - 198.51.100.32/29
@@ -187,6 +193,7 @@ fn what_a_publication_can_be_refused_for() {
           refused loss: list `entra`: all IPv4 would go (32 prefixes, 256 addresses)
           refused loss: list `entra`: all IPv6 would go (2 prefixes,
               2417851639229258349412352 addresses)
+          hint: until then its new prefixes are not admitted either
           hint: compare with Microsoft's page: is the drop announced, does a second
               source agree?
           hint: `loss` in `[limits]` or in the list's own `limits` (now "10%") sets how
@@ -204,6 +211,7 @@ fn what_a_publication_can_be_refused_for() {
           feed.json
 
         edge  nftables inet tagwall, tcp 8443, entra
+          held back:
           - 198.51.100.0/29
           - 198.51.100.16/29
           - 198.51.100.32/29
@@ -217,6 +225,7 @@ fn what_a_publication_can_be_refused_for() {
           IPv6: +0 -2 prefixes, 0 addresses gained, 2^81 lost
           refused missing-tag: list `entra`: the publication has no tag
               `AzureActiveDirectory`
+          hint: did you mean `AzureActiveDirectoryDomainServices`?
           hint: `tagwall tags` lists the tags of the publication
           hint: take the tag out of list `entra` if Microsoft has withdrawn it
           nothing was changed
@@ -298,17 +307,14 @@ fn feeds_that_fail() {
         world.expect(0, "sync");
         world.write("feed.json", "{");
         assert_snapshot!(world.tell("sync"), @r"
-        exit status 0
+        exit status 1
         --- stdout
-        Publication Public, change number 10, 0 days old
-          feed.json (the last good one, from disk)
 
         edge  nftables inet tagwall, tcp 8443, entra
-          in sync: 2 IPv4 and 1 IPv6 prefixes
+          failed: feed.json is not a service-tag document: the document breaks off after
+              1 bytes
 
-        1 in sync
-        --- stderr
-        warning: feed.json is not a service-tag document: the document breaks off after 1 bytes
+        1 failed
         ");
     });
 }
