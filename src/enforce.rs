@@ -62,7 +62,7 @@ impl<'a> Work<'a> {
         let own = || target.lists.iter().map(|list| &lists[list.as_str()]);
         Self {
             target,
-            desired: desired::desired(own().map(|list| &list.resolved)),
+            desired: desired::desired(&own().map(|list| &list.resolved).collect::<Vec<_>>()),
             standing: own().flat_map(|list| list.standing.clone()).collect(),
             measured: target.lists.iter().all(|name| lists[name.as_str()].measured || is_new(name, target, state)),
             overridden: Vec::new(),
