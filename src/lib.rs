@@ -31,6 +31,7 @@ pub mod listening;
 pub mod plan;
 pub mod reconcile;
 pub mod report;
+pub mod schedule;
 pub mod source;
 pub mod state;
 pub mod targets;

@@ -139,7 +139,8 @@ impl Dumps {
 
 /// Reads until it can be believed. `read` says how the dump went, whether what it read cannot be, and what it is.
 fn believed<T: PartialEq>(
-    socket: &mut Socket, mut read: impl FnMut(&mut Socket) -> Result<(Dumps, bool, T), NetlinkError>,
+    socket: &mut Socket,
+    mut read: impl FnMut(&mut Socket) -> Result<(Dumps, bool, T), NetlinkError>,
 ) -> Result<(u32, T), ReadError> {
     let mut previous = None;
     for attempt in 0..TRIES {
@@ -171,9 +172,7 @@ fn believed<T: PartialEq>(
 
 fn read_structure(socket: &mut Socket, layout: &Layout, dumps: &mut Dumps) -> Result<Structure, NetlinkError> {
     match layout {
-        Layout::Enforce(skeleton) => {
-            read_own_table(socket, &[&skeleton.names.ports, &skeleton.names.admit], dumps)
-        }
+        Layout::Enforce(skeleton) => read_own_table(socket, &[&skeleton.names.ports, &skeleton.names.admit], dumps),
         Layout::Set(sets) => {
             let family = sets.family.number();
             let table = read_table(socket, family, &sets.table)?;
@@ -184,9 +183,7 @@ fn read_structure(socket: &mut Socket, layout: &Layout, dumps: &mut Dumps) -> Re
 }
 
 /// Reads the table `inet tagwall`, with the rules of these chains.
-fn read_own_table(
-    socket: &mut Socket, chains: &[&String], dumps: &mut Dumps,
-) -> Result<Structure, NetlinkError> {
+fn read_own_table(socket: &mut Socket, chains: &[&String], dumps: &mut Dumps) -> Result<Structure, NetlinkError> {
     let mut seen = Structure { table: read_table(socket, wire::family::INET, TABLE)?, ..Structure::default() };
     let each = |message: &Message<'_>| {
         if message.table_message() == Some(msg::NEW_CHAIN) {
@@ -212,9 +209,7 @@ fn read_own_table(
     Ok(seen)
 }
 
-fn read_sets(
-    socket: &mut Socket, family: u8, table: &str, dumps: &mut Dumps,
-) -> Result<Vec<SetSeen>, NetlinkError> {
+fn read_sets(socket: &mut Socket, family: u8, table: &str, dumps: &mut Dumps) -> Result<Vec<SetSeen>, NetlinkError> {
     let mut sets = Vec::new();
     let each = |message: &Message<'_>| {
         if message.table_message() == Some(msg::NEW_SET) {
@@ -245,7 +240,10 @@ fn read_table(socket: &mut Socket, family: u8, name: &str) -> Result<Option<Tabl
 
 /// Reads the rules of one chain of an inet table, in order.
 pub(crate) fn read_rules(
-    socket: &mut Socket, table: &str, chain: &str, mut each: impl FnMut(RuleSeen),
+    socket: &mut Socket,
+    table: &str,
+    chain: &str,
+    mut each: impl FnMut(RuleSeen),
 ) -> Result<Dump, NetlinkError> {
     socket.ask(
         "list rules",
@@ -271,7 +269,11 @@ pub(crate) fn holds_addresses(set: &SetSeen, family: Family) -> bool {
 }
 
 fn read_elements(
-    socket: &mut Socket, name: SetName<'_>, set: &SetSeen, family: Family, dumps: &mut Dumps,
+    socket: &mut Socket,
+    name: SetName<'_>,
+    set: &SetSeen,
+    family: Family,
+    dumps: &mut Dumps,
 ) -> Result<Stored, NetlinkError> {
     let mut elements = Vec::new();
     let dump = socket.ask(

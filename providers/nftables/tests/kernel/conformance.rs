@@ -135,7 +135,9 @@ impl Rig for Namespace {
             }
             Act::AddOtherOwners(prefix) => {
                 let family = if prefix.addr().is_ipv4() { "v4" } else { "v6" };
-                nft(&format!("flush set inet tagwall else-{family}\nadd element inet tagwall else-{family} {{ {prefix} }}"));
+                nft(&format!(
+                    "flush set inet tagwall else-{family}\nadd element inet tagwall else-{family} {{ {prefix} }}"
+                ));
             }
             Act::AddOurs(prefix) => nft(&format!("add element {} {{ {prefix} }}", set(prefix))),
             Act::RemoveOurs(prefix) => nft(&format!("delete element {} {{ {prefix} }}", set(prefix))),

@@ -59,7 +59,9 @@ fn rule_added() {
 #[test]
 fn rule_changed() {
     let rule = |rule: &str| {
-        format!("flush chain inet tagwall edge-ports\nadd rule inet tagwall edge-ports iif lo accept comment \"tagwall:test/edge\"\nadd rule inet tagwall edge-ports {rule} comment \"tagwall:test/edge\"")
+        format!(
+            "flush chain inet tagwall edge-ports\nadd rule inet tagwall edge-ports iif lo accept comment \"tagwall:test/edge\"\nadd rule inet tagwall edge-ports {rule} comment \"tagwall:test/edge\""
+        )
     };
     let missing = "8443 goto edge-admit` is missing or was changed";
     check(&rule("tcp dport 8444 goto edge-admit"), missing);

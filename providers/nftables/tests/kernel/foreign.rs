@@ -22,7 +22,10 @@ fn check_occupied(script: &str, finding: &str) {
 
 #[test]
 fn unmarked_chain() {
-    check_occupied("add table inet tagwall\nadd chain inet tagwall edge-ports", "lacks the comment `tagwall:test/edge`");
+    check_occupied(
+        "add table inet tagwall\nadd chain inet tagwall edge-ports",
+        "lacks the comment `tagwall:test/edge`",
+    );
 }
 
 #[test]
@@ -39,7 +42,8 @@ fn another_owners() {
         }
     }"#;
     check_occupied(chain, "its comment is `tagwall:else/edge`");
-    let set = r#"table inet tagwall { set edge-v4 { type ipv4_addr; flags interval; comment "tagwall:test/other"; }; }"#;
+    let set =
+        r#"table inet tagwall { set edge-v4 { type ipv4_addr; flags interval; comment "tagwall:test/other"; }; }"#;
     check_occupied(set, "its comment is `tagwall:test/other`");
 }
 

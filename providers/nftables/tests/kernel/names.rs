@@ -15,7 +15,9 @@ fn check_listing(settings: Settings, expect: &str) {
 
 #[test]
 fn input() {
-    check_listing(settings(), r#"
+    check_listing(
+        settings(),
+        r#"
 table inet tagwall {
     comment "made by tagwall, do not edit"
     set edge-v4 {
@@ -45,14 +47,17 @@ table inet tagwall {
         iif "lo" accept comment "tagwall:test/edge"
         tcp dport 8443 goto edge-admit comment "tagwall:test/edge"
     }
-}"#);
+}"#,
+    );
 }
 
 #[test]
 fn prerouting_udp_keeping_connections() {
     let mode = Mode::Enforce { hook: Hook::Prerouting, established: Established::Keep, priority: None };
     let mark = OwnerMark::new("test", "dns").unwrap();
-    check_listing(Settings { mark, mode, ports: vec![53, 853], protocol: Protocol::Udp, ..settings() }, r#"
+    check_listing(
+        Settings { mark, mode, ports: vec![53, 853], protocol: Protocol::Udp, ..settings() },
+        r#"
 table inet tagwall {
     comment "made by tagwall, do not edit"
     set dns-v4 {
@@ -84,7 +89,8 @@ table inet tagwall {
         fib daddr type local udp dport 53 goto dns-admit comment "tagwall:test/dns"
         fib daddr type local udp dport 853 goto dns-admit comment "tagwall:test/dns"
     }
-}"#);
+}"#,
+    );
 }
 
 /// Names that are words of nft's language, begin with a digit, or differ from another's only in how they are
@@ -93,8 +99,27 @@ table inet tagwall {
 fn awkward_names() {
     let longest = "x".repeat(48);
     let names = [
-        "edge", "edge-admit", "edge-ports", "edge-v4", "edge.eu-1", "_edge", "__edge", "-edge", ".edge", "8443", "8443-edge",
-        "_8443", "mark", "drop", "ip", "10.0.0.1", "last", "0x1f", "edge_1", "EDGE", longest.as_str(),
+        "edge",
+        "edge-admit",
+        "edge-ports",
+        "edge-v4",
+        "edge.eu-1",
+        "_edge",
+        "__edge",
+        "-edge",
+        ".edge",
+        "8443",
+        "8443-edge",
+        "_8443",
+        "mark",
+        "drop",
+        "ip",
+        "10.0.0.1",
+        "last",
+        "0x1f",
+        "edge_1",
+        "EDGE",
+        longest.as_str(),
     ];
     in_namespace(|| {
         let desired = |index: usize| prefixes(&format!("192.0.2.{index}/32 2001:db8::{index:x}/128"));
