@@ -92,6 +92,11 @@ need_namespaces() {
     export PATH="$PATH:/usr/sbin:/sbin"
 }
 
+need_fuzz() {
+    wants "have c++" g++ gcc-c++ "a C++ compiler: libFuzzer is written in it"
+    install_wanted
+}
+
 need_rust() {
     local oldest
     oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)

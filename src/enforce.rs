@@ -11,6 +11,7 @@ use crate::desired::{self, Resolved};
 use crate::plan::{Plan, plan};
 use crate::reconcile::{Options, Purpose};
 use crate::report::{Failure, Outcome};
+use crate::state::State;
 
 /// How often a target that moves between reading and writing is read again before the pass gives it up.
 const CONFLICT_ATTEMPTS: u32 = 5;
@@ -26,13 +27,20 @@ pub struct JudgedList {
     pub measured: bool,
 }
 
+/// Whether a list came to a target that has been enforced before: the operator's own edit, which trips no limit.
+/// A target that is not known to have been enforced may have lost its state.
+fn is_new(list: &str, target: &Target, state: &State) -> bool {
+    let enforced = state.targets.get(&target.name).is_some_and(|record| record.last_verified.is_some());
+    enforced && !state.lists.contains_key(list)
+}
+
 /// What one target is to be brought to, and under which judgements.
 pub(crate) struct Work<'a> {
     target: &'a Target,
     desired: Desired,
     /// Refusals of its lists.
     standing: Vec<Refusal>,
-    /// Whether the change of each of its lists was measured from an accepted publication.
+    /// Whether the change of each of its lists was measured from an accepted publication, or needs no measuring.
     measured: bool,
     /// Refusals that an override let through.
     pub(crate) overridden: Vec<Refusal>,
@@ -46,6 +54,7 @@ impl<'a> Work<'a> {
     pub(crate) fn new(
         target: &'a Target,
         lists: &BTreeMap<&str, JudgedList>,
+        state: &State,
         config: &'a Config,
         options: &'a Options,
     ) -> Self {
@@ -54,7 +63,7 @@ impl<'a> Work<'a> {
             target,
             desired: desired::desired(own().map(|list| &list.resolved)),
             standing: own().flat_map(|list| list.standing.clone()).collect(),
-            measured: own().all(|list| list.measured),
+            measured: target.lists.iter().all(|name| lists[name.as_str()].measured || is_new(name, target, state)),
             overridden: Vec::new(),
             done: None,
             config,

@@ -118,8 +118,8 @@ pub async fn against(
     }
     let baselines = Baselines::load(config, &fetched.publication, last_good, state, &mut report.warnings);
     let lists = judge_lists(config, &fetched.publication, &baselines, options, &mut report);
-    enforce_all(config, &lists, targets, options, &mut report).await;
-    Pass { accepted: accepted(config, &lists, targets), report, fetched: Some(fetched) }
+    enforce_all(config, &lists, state, targets, options, &mut report).await;
+    Pass { accepted: accepted(config, &lists, &report), report, fetched: Some(fetched) }
 }
 
 /// Resolves every list and judges what it would become.
@@ -145,12 +145,13 @@ fn judge_lists<'a>(
 async fn enforce_all(
     config: &Config,
     lists: &BTreeMap<&str, JudgedList>,
+    state: &State,
     targets: &[Kept<'_>],
     options: &Options,
     report: &mut Report,
 ) {
     let each = targets.iter().map(|kept| async {
-        let mut work = Work::new(kept.target, lists, config, options);
+        let mut work = Work::new(kept.target, lists, state, config, options);
         let outcome = match &kept.provider {
             Ok(provider) => work.run(provider.as_ref()).await,
             Err(failure) => Outcome::Failed(failure.clone()),
@@ -165,14 +166,19 @@ async fn enforce_all(
 
 /// The lists that may be measured from this publication from now on.
 ///
-/// A list is accepted when every target of it was in the pass: what one target alone was brought to by an override
-/// must not pass for every other.
-fn accepted(config: &Config, lists: &BTreeMap<&str, JudgedList>, targets: &[Kept<'_>]) -> Vec<String> {
-    let took_part = |target: &Target| targets.iter().any(|kept| kept.target.name == target.name);
-    let whole =
-        |list: &str| config.targets.iter().filter(|target| target.lists.iter().any(|name| name == list)).all(took_part);
-    let standing = lists.iter().filter(|(name, list)| list.standing.is_empty() && whole(name));
-    standing.map(|(name, _)| (*name).to_owned()).collect()
+/// Every target of such a list was in the pass: what one target alone was brought to by an override must not pass for
+/// every other. A list with nothing to be measured by is measured by what its targets admit, so all of them must have
+/// let it through: or the next pass would take for agreed what this one refused, or never got to see.
+fn accepted(config: &Config, lists: &BTreeMap<&str, JudgedList>, report: &Report) -> Vec<String> {
+    let outcome = |target: &Target| report.targets.iter().find(|told| told.target.name == target.name);
+    let let_through = |list: &JudgedList, told: &TargetReport| {
+        list.measured || !matches!(told.outcome, Outcome::Refused { .. } | Outcome::Failed(_))
+    };
+    let is_accepted = |name: &str, list: &JudgedList| {
+        let mut targets = config.targets.iter().filter(|target| target.lists.iter().any(|of| of == name));
+        list.standing.is_empty() && targets.all(|target| outcome(target).is_some_and(|told| let_through(list, told)))
+    };
+    lists.iter().filter(|(name, list)| is_accepted(name, list)).map(|(name, _)| (*name).to_owned()).collect()
 }
 
 /// Says what nothing else remembers.

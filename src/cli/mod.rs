@@ -123,9 +123,7 @@ impl CliError {
 
     fn tell(&self, output: Output) {
         if let Self::Refused(refusals) = self {
-            for refusal in refusals {
-                output.refusal(refusal);
-            }
+            output.refusals(refusals);
             return;
         }
         let hint = match self {

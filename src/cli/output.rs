@@ -65,9 +65,9 @@ impl Output {
         self.result(&text)
     }
 
-    /// Tells a refusal that is not part of a report.
-    pub(super) fn refusal(self, refusal: &tagwall_provider::Refusal) {
-        self.stderr(&text::refusal(refusal));
+    /// Tells refusals that are not part of a report.
+    pub(super) fn refusals(self, refusals: &[tagwall_provider::Refusal]) {
+        self.stderr(&text::refusals(refusals, self.detail()));
     }
 
     /// Says something to whoever watches.

@@ -67,8 +67,11 @@ impl Record<'_> {
             let sha256 = publication.sha256;
             let known = state.accepted.values().find(|accepted| accepted.sha256 == sha256);
             let first_seen = known.map_or(now, |accepted| accepted.first_seen);
-            let accepted = Accepted { change_number: publication.change_number, sha256, first_seen };
-            state.accepted.insert(accept::numbering(&self.context.config.source), accepted);
+            // One that every list refused was not gone by: that Microsoft takes it back is no step back.
+            if !self.accepted.is_empty() {
+                let accepted = Accepted { change_number: publication.change_number, sha256, first_seen };
+                state.accepted.insert(accept::numbering(&self.context.config.source), accepted);
+            }
             for list in self.accepted {
                 state.lists.insert(list.clone(), ListRecord { sha256 });
             }

@@ -53,11 +53,11 @@ pub struct Source {
     pub connect_timeout: Option<TimeSpan>,
     /// How long the server may stay silent; 30 s by default.
     pub read_timeout: Option<TimeSpan>,
-    /// How long one request may take in all; 2 m by default.
+    /// How long a whole fetch may take, retries and all; 5 m by default.
     pub total_timeout: Option<TimeSpan>,
     /// How often a request is tried before the last good publication is used; 4 by default.
     pub attempts: Option<u32>,
-    /// How old the last good publication may be to be used when fetching fails; 90 d by default.
+    /// How old the last good publication may be to be used when fetching fails; 30 d by default.
     pub last_good_max_age: Option<TimeSpan>,
 }
 

@@ -21,6 +21,10 @@ const BOLD: Style = Style::new().bold();
 
 /// How many entries of one kind are shown before the rest is folded.
 const SHOWN: usize = 8;
+/// How many columns a line may take, unless one word alone takes more.
+const COLUMNS: usize = 80;
+/// How much further than its line what is wrapped stands.
+const HANG: usize = 4;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub fn render(report: &Report, detail: Detail) -> String {
     let mut text = Text { out: String::new(), detail };
     // Writing to a string does not fail.
     let _ = text.report(report);
-    text.out
+    wrapped(&text.out)
 }
 
 struct Text {
@@ -53,9 +57,11 @@ impl Text {
             if let Some(published) = &report.publication {
                 self.published(published)?;
             }
-            for refusal in &report.overridden {
+            let shown = self.shown(report.overridden.len());
+            for refusal in &report.overridden[..shown] {
                 writeln!(self.out, "{CHANGED}overridden{CHANGED:#} {refusal}")?;
             }
+            self.folded("", report.overridden.len() - shown)?;
         }
         for target in &report.targets {
             self.target(report, target)?;
@@ -159,20 +165,27 @@ impl Text {
     }
 
     fn entries(&mut self, sign: char, style: Style, entries: &[Admits]) -> fmt::Result {
-        let shown = match self.detail {
-            Detail::Full => entries.len(),
-            // To fold one line into one line would save nothing.
-            _ if entries.len() <= SHOWN + 1 => entries.len(),
-            _ => SHOWN,
-        };
+        let shown = self.shown(entries.len());
         for entry in &entries[..shown] {
             writeln!(self.out, "  {style}{sign} {entry}{style:#}")?;
         }
-        match entries.len() - shown {
+        self.folded(&format!("  {style}{sign}{style:#} "), entries.len() - shown)
+    }
+
+    /// How many of so many lines of one kind are shown.
+    fn shown(&self, count: usize) -> usize {
+        match self.detail {
+            Detail::Full => count,
+            // To fold one line into one line would save nothing.
+            _ if count <= SHOWN + 1 => count,
+            _ => SHOWN,
+        }
+    }
+
+    fn folded(&mut self, lead: &str, rest: usize) -> fmt::Result {
+        match rest {
             0 => Ok(()),
-            rest => {
-                writeln!(self.out, "  {style}{sign}{style:#} {FAINT}… {} more, -v shows all{FAINT:#}", thousands(rest))
-            }
+            rest => writeln!(self.out, "{lead}{FAINT}… {} more, -v shows all{FAINT:#}", thousands(rest)),
         }
     }
 
@@ -210,9 +223,7 @@ impl Text {
     fn trouble(&mut self, outcome: &Outcome) -> fmt::Result {
         match outcome {
             Outcome::Refused { refusals, .. } => {
-                for refusal in refusals {
-                    self.refusal(refusal)?;
-                }
+                self.refusals(refusals)?;
                 writeln!(self.out, "  nothing was changed")
             }
             Outcome::Failed(Failure { message, hint }) => {
@@ -226,8 +237,19 @@ impl Text {
         }
     }
 
-    fn refusal(&mut self, refusal: &Refusal) -> fmt::Result {
-        writeln!(self.out, "  {REMOVED}refused{REMOVED:#} {BOLD}{}{BOLD:#}: {}", refusal.limit, refusal.finding)?;
+    /// Findings with the same remedies share them: a bad publication may have a thousand bad prefixes.
+    fn refusals(&mut self, refusals: &[Refusal]) -> fmt::Result {
+        let alike = |a: &Refusal, b: &Refusal| a.limit == b.limit && a.choices == b.choices;
+        refusals.chunk_by(alike).try_for_each(|refusals| self.findings(refusals))
+    }
+
+    fn findings(&mut self, refusals: &[Refusal]) -> fmt::Result {
+        let shown = self.shown(refusals.len());
+        for refusal in &refusals[..shown] {
+            writeln!(self.out, "  {REMOVED}refused{REMOVED:#} {BOLD}{}{BOLD:#}: {}", refusal.limit, refusal.finding)?;
+        }
+        self.folded("  ", refusals.len() - shown)?;
+        let Some(refusal) = refusals.first() else { return Ok(()) };
         for choice in &refusal.choices {
             writeln!(self.out, "  hint: {choice}")?;
         }
@@ -286,11 +308,47 @@ fn totals(plan: &Plan) -> String {
     format!("{} and {} prefixes", of(Family::V4), of(Family::V6))
 }
 
-/// One refusal, for what has no report.
-pub fn refusal(refusal: &Refusal) -> String {
-    let mut text = Text { out: String::new(), detail: Detail::Full };
-    let _ = text.refusal(refusal);
-    text.out
+/// Refusals of what has no report.
+pub fn refusals(refusals: &[Refusal], detail: Detail) -> String {
+    let mut text = Text { out: String::new(), detail };
+    let _ = text.refusals(refusals);
+    wrapped(&text.out)
+}
+
+/// Breaks lines that are too wide, between words. A word that is too wide by itself, a path mostly, stays whole.
+fn wrapped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        // Bytes are no fewer than columns, and nearly every line is short.
+        if line.len() <= COLUMNS {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        }
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        let mut column = 0;
+        for (index, word) in line.split(' ').enumerate() {
+            let width = columns(word);
+            if index > 0 {
+                if column > indent + HANG && column + 1 + width > COLUMNS {
+                    column = indent + HANG;
+                    let _ = write!(out, "\n{:column$}", "");
+                } else {
+                    out.push(' ');
+                    column += 1;
+                }
+            }
+            out.push_str(word);
+            column += width;
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// How many columns a text takes: colours take none.
+fn columns(text: &str) -> usize {
+    anstream::adapter::strip_str(text).flat_map(str::chars).count()
 }
 
 /// A span of time in its one greatest unit, as people say it.

@@ -1,6 +1,13 @@
-//! What the end-to-end tests stand on.
+//! What the tests stand on: worlds of their own, and witnesses that share no code with the product.
 
+mod addresses;
 pub(crate) mod data;
 pub(crate) mod feed;
 pub(crate) mod feed_document;
 pub(crate) mod feed_proxy;
+mod namespace;
+mod world;
+
+pub(crate) use addresses::{Addresses, assert_same};
+pub(crate) use namespace::{Namespace, is_first_user_namespace, skip, with_namespaces};
+pub(crate) use world::{EDGE, Run, TAGWALL, World, document, many, strs};

@@ -7,8 +7,8 @@ use crate::netlink::socket::{NetlinkError, largest_send_buffer};
 use crate::snapshot::ReadError;
 
 /// Gives a failure its class and says what to do.
-pub(crate) fn classified(error: NetlinkError) -> ProviderError {
-    match error {
+pub(crate) fn classified(error: &NetlinkError) -> ProviderError {
+    match *error {
         NetlinkError::Refused { doing, errno } => refused(doing, errno),
         NetlinkError::TooLarge { needed } => {
             let bound = largest_send_buffer().map_or_else(String::new, |bound| format!(" (it is {bound})"));
@@ -56,7 +56,7 @@ fn refused(doing: &str, errno: Errno) -> ProviderError {
 impl From<ReadError> for ProviderError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Netlink(error) => classified(error),
+            ReadError::Netlink(error) => classified(&error),
             busy @ ReadError::Busy => Self::Transient(
                 Cause::new(busy.to_string())
                     .hint("another program changes the same table all the time: find it with `nft monitor`"),

@@ -38,6 +38,8 @@ mod skeleton;
 mod snapshot;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod worker;
 mod write;
 

@@ -84,8 +84,8 @@ pub(crate) fn observed(
     if let Layout::Enforce(skeleton) = layout {
         let blocks = |chain: &&ChainSeen| {
             let hooked = chain.hook.as_ref().is_some_and(|hook| hook.drops && hook.number == skeleton.base.hook);
-            let sees = [wire::family::INET, wire::family::IP, wire::family::IP6].contains(&chain.family);
-            hooked && sees && chain.comment.as_ref() != Some(&skeleton.mark)
+            let of_ip = [wire::family::INET, wire::family::IP, wire::family::IP6].contains(&chain.family);
+            hooked && of_ip && chain.comment.as_ref() != Some(&skeleton.mark)
         };
         observed.foreign.extend(seen.structure.chains.iter().filter(blocks).map(blocking));
     }

@@ -86,7 +86,7 @@ impl Session {
             self.write_entries(&mut batch, steps);
             write::wake(&mut batch, &mend);
             match self.commit(batch) {
-                Ok(()) => return Ok(self.applied(steps)),
+                Ok(()) => return Ok(applied(steps)),
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
             }
@@ -187,7 +187,7 @@ impl Session {
         });
         match read {
             Ok(_) | Err(NetlinkError::Refused { errno: Errno::ENOENT, .. }) => Ok(counters),
-            Err(error) => Err(classified(error)),
+            Err(error) => Err(classified(&error)),
         }
     }
 
@@ -203,21 +203,21 @@ impl Session {
         }
     }
 
-    fn applied(&self, steps: &Steps) -> Applied {
-        let count = |operation| steps.of(operation).count() as u64;
-        Applied {
-            added: count(Operation::Add),
-            removed: count(Operation::Remove),
-            skeleton: steps.skeleton.len() as u64,
-            calls: 1,
-        }
-    }
-
     fn commit(&mut self, batch: Batch) -> Result<(), NetlinkError> {
         #[cfg(feature = "testing")]
         return self.faults.around(|| self.socket.commit(batch));
         #[cfg(not(feature = "testing"))]
         self.socket.commit(batch)
+    }
+}
+
+fn applied(steps: &Steps) -> Applied {
+    let count = |operation| steps.of(operation).count() as u64;
+    Applied {
+        added: count(Operation::Add),
+        removed: count(Operation::Remove),
+        skeleton: steps.skeleton.len() as u64,
+        calls: 1,
     }
 }
 
@@ -231,13 +231,10 @@ fn range(step: &Step) -> Option<tagwall_provider::AddressRange> {
 /// An element that is there already, or not any more, says that the target moved.
 fn conflict_or(error: NetlinkError) -> ProviderError {
     match error {
-        NetlinkError::Refused { errno: Errno::EEXIST | Errno::ENOENT, .. } => match classified(error) {
-            ProviderError::Conflict(cause) => {
-                ProviderError::Conflict(Cause::new("the target changed while it was being written").because(cause))
-            }
-            other => other,
-        },
-        error => classified(error),
+        NetlinkError::Refused { errno: Errno::EEXIST | Errno::ENOENT, .. } => {
+            ProviderError::Conflict(Cause::new("the target changed while it was being written").because(error))
+        }
+        error => classified(&error),
     }
 }
 

@@ -97,9 +97,9 @@ impl Skeleton {
         let mut admit = Vec::new();
         if established == Established::Keep {
             const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
-            let mask = Expr::Bitwise { mask: ESTABLISHED_OR_RELATED.to_ne_bytes().into(), xor: [0; 4].into() };
+            let either = Expr::Bitwise { mask: ESTABLISHED_OR_RELATED.to_ne_bytes().into(), xor: [0; 4].into() };
             let any = Expr::Cmp(Cmp::NotEqual, [0; 4].into());
-            admit.push(rule(vec![Expr::CT_STATE, mask, any, Expr::Counter, verdict(Verdict::Accept)]));
+            admit.push(rule(vec![Expr::CT_STATE, either, any, Expr::Counter, verdict(Verdict::Accept)]));
         }
         for family in Family::ALL {
             let (protocol, source) = match family {
@@ -149,12 +149,14 @@ impl Skeleton {
             *mend.sets.get_mut(family) = self.compare_set(seen, family, &mut mend);
         }
         let named = [&self.names.ports, &self.names.admit];
-        for chain in seen.own_chains().filter(|chain| !named.contains(&&chain.name) && self.marked(&chain.comment)) {
+        for chain in
+            seen.own_chains().filter(|chain| !named.contains(&&chain.name) && self.marked(chain.comment.as_ref()))
+        {
             mend.lines.push(format!("chain {} carries the mark of this target and is no part of it", chain.name));
             mend.stray_chains.push(chain.name.clone());
         }
         let named = [&self.names.sets.v4, &self.names.sets.v6];
-        for set in seen.sets.iter().filter(|set| !named.contains(&&set.name) && self.marked(&set.comment)) {
+        for set in seen.sets.iter().filter(|set| !named.contains(&&set.name) && self.marked(set.comment.as_ref())) {
             mend.lines.push(format!("set {} carries the mark of this target and is no part of it", set.name));
             mend.stray_sets.push(set.name.clone());
         }
@@ -166,8 +168,8 @@ impl Skeleton {
         mend
     }
 
-    fn marked(&self, comment: &Option<String>) -> bool {
-        comment.as_ref() == Some(&self.mark)
+    fn marked(&self, comment: Option<&String>) -> bool {
+        comment == Some(&self.mark)
     }
 
     /// Says who else's an object is.
@@ -190,7 +192,7 @@ impl Skeleton {
             mend.lines.push(format!("chain {name} is missing"));
             return ChainMend::Create;
         };
-        if !self.marked(&chain.comment) {
+        if !self.marked(chain.comment.as_ref()) {
             mend.occupied.push(self.occupant("chain", name, chain.comment.as_ref()));
             return ChainMend::Keep;
         }
@@ -238,7 +240,7 @@ impl Skeleton {
             mend.lines.push(format!("set {name} is missing"));
             return SetMend::Create;
         };
-        if !self.marked(&set.comment) {
+        if !self.marked(set.comment.as_ref()) {
             mend.occupied.push(self.occupant("set", name, set.comment.as_ref()));
             return SetMend::Keep;
         }

@@ -296,6 +296,13 @@ fn read_elements(
     Ok(pair_up(elements, family, set.flags & wire::set::INTERVAL != 0, name.set))
 }
 
+/// One dump of an IPv4 interval set, believed or not.
+#[cfg(feature = "testing")]
+pub(crate) fn glance(socket: &mut Socket, name: SetName<'_>) -> Result<Vec<AddressRange>, NetlinkError> {
+    let set = SetSeen { flags: wire::set::INTERVAL, ..SetSeen::default() };
+    Ok(read_elements(socket, name, &set, Family::V4, &mut Dumps::default())?.ranges)
+}
+
 /// Makes ranges of starts and ends.
 ///
 /// What the kernel makes of odd ones: a start reaches to the next element, whatever that is, or to the highest

@@ -1,10 +1,17 @@
-//! Failures for the conformance suite (feature `testing`).
+//! Failures, and somebody else's hand, for tests (feature `testing`).
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 
-use crate::netlink::socket::{COMMIT, NetlinkError};
+use tagwall_provider::AddressRange;
+
+use crate::netlink::message::SetName;
+use crate::netlink::socket::{COMMIT, NetlinkError, Socket};
+use crate::netlink::wire::msg;
+use crate::settings::TableFamily;
+use crate::snapshot;
 
 /// Which of the next transactions fails. Shared by all providers of one firewall.
 #[derive(Clone, Debug, Default)]
@@ -41,5 +48,48 @@ impl Faults {
         }
         let done = commit();
         if now == Some(true) { Err(NetlinkError::Refused { doing: COMMIT, errno: Errno::ENOBUFS }) } else { done }
+    }
+}
+
+/// Somebody else's quick hand: writes elements with no regard for generation ids, and reads without a second look.
+#[derive(Debug)]
+pub struct Hand {
+    socket: Socket,
+    set: (TableFamily, String, String),
+}
+
+impl Hand {
+    /// A hand on one set, in the network namespace of the calling thread.
+    ///
+    /// # Panics
+    /// Without the right to open a socket.
+    pub fn new(family: TableFamily, table: &str, set: &str) -> Self {
+        let socket = Socket::open().unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        Self { socket, set: (family, table.to_owned(), set.to_owned()) }
+    }
+
+    /// Removes and adds elements in one transaction. Says whether the kernel took it.
+    pub fn change(&mut self, remove: &[AddressRange], add: &[AddressRange]) -> bool {
+        let mut batch = self.socket.batch(None);
+        let set = SetName { family: self.set.0.number(), table: &self.set.1, set: &self.set.2 };
+        batch.intervals(msg::DEL_ELEMENT, set, remove.iter().copied());
+        batch.intervals(msg::NEW_ELEMENT, set, add.iter().copied());
+        self.socket.commit(batch).is_ok()
+    }
+
+    /// Removes the start of an IPv4 interval and leaves its end. Says whether the kernel took it.
+    pub fn delete_start(&mut self, range: AddressRange) -> bool {
+        let mut batch = self.socket.batch(None);
+        let set = SetName { family: self.set.0.number(), table: &self.set.1, set: &self.set.2 };
+        // An interval that reaches to the highest address is written without an end.
+        let open = AddressRange::new(range.first(), Ipv4Addr::BROADCAST.into());
+        batch.intervals(msg::DEL_ELEMENT, set, open.into_iter());
+        self.socket.commit(batch).is_ok()
+    }
+
+    /// Reads an IPv4 set once, as it comes: what a reader sees that knows nothing of torn dumps.
+    pub fn glance(&mut self) -> Vec<AddressRange> {
+        let set = SetName { family: self.set.0.number(), table: &self.set.1, set: &self.set.2 };
+        snapshot::glance(&mut self.socket, set).unwrap_or_default()
     }
 }

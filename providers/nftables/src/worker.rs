@@ -85,7 +85,7 @@ impl Thread {
             None => Session {
                 layout: Layout::new(&self.settings),
                 settings: self.settings.clone(),
-                socket: Socket::open().map_err(classified)?,
+                socket: Socket::open().map_err(|error| classified(&error))?,
                 #[cfg(feature = "testing")]
                 faults: self.faults.clone(),
             },

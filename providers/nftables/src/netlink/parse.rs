@@ -72,7 +72,7 @@ impl<'a> Message<'a> {
 }
 
 /// Walks over attributes: their type without its flags, and their bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attributes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Attributes<'a> {

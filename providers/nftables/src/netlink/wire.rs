@@ -115,7 +115,6 @@ pub(crate) const TABLE_OWNED: u32 = 2;
 
 /// `NFT_SET_*`
 pub(crate) mod set {
-    pub(crate) const ANONYMOUS: u32 = 0x1;
     pub(crate) const CONSTANT: u32 = 0x2;
     pub(crate) const INTERVAL: u32 = 0x4;
     pub(crate) const MAP: u32 = 0x8;

@@ -165,6 +165,8 @@ fn set_made_otherwise() {
     let plain = "set edge-v4 is no plain interval set of IPv4 addresses";
     check(&set_again("type ipv4_addr"), plain);
     check(&set_again("type ipv4_addr\nelements = { 192.0.2.1, 203.0.113.1 }"), plain);
+    // nft 1.0.6 dies of a catch-all element in an interval set.
+    check(&set_again("type ipv4_addr\nelements = { * }"), "set edge-v4 has a catch-all element");
     check(&set_again("type ipv4_addr; flags interval, timeout; timeout 1h"), plain);
     check(&set_again("type ipv4_addr; flags interval; size 10"), plain);
     check(&set_again("type ipv6_addr; flags interval"), plain);
@@ -174,11 +176,6 @@ fn set_made_otherwise() {
 #[test]
 fn set_removed() {
     check("flush chain inet tagwall edge-admit\ndelete set inet tagwall edge-v6", "set edge-v6 is missing");
-}
-
-#[test]
-fn catch_all_added() {
-    check("add element inet tagwall edge-v4 { * }", "it admits everybody");
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn occupied_since() {
     });
 }
 
-const OTHERS: &str = r#"
+const OTHERS: &str = r"
     table ip filter {
         chain forward {
             type filter hook forward priority 0; policy drop;
@@ -79,7 +79,7 @@ const OTHERS: &str = r#"
             ip saddr vmap @edge-v4
         }
     }
-"#;
+";
 
 #[test]
 fn other_tables_stay() {
@@ -193,4 +193,26 @@ fn a_configured_target_is_no_orphan_even_when_asked_for() {
         assert_eq!(wait(back.remove_orphans(&orphans)).unwrap(), Applied::default());
         assert_eq!(ruleset(), before);
     });
+}
+
+/// Without the right to read there is nothing to guess from.
+#[test]
+fn without_the_capability() {
+    const INSIDE: &str = "TAGWALL_TEST_WITHOUT_CAPABILITY";
+    if std::env::var_os(INSIDE).is_none() {
+        in_namespace(|| {
+            let status = std::process::Command::new("setpriv")
+                .args(["--bounding-set", "-net_admin", "--"])
+                .arg(std::env::current_exe().unwrap())
+                .args(["foreign::without_the_capability", "--exact", "--nocapture"])
+                .env(INSIDE, "1")
+                .status()
+                .unwrap();
+            assert!(status.success());
+        });
+        return;
+    }
+    let error = wait(edge().observe()).unwrap_err();
+    assert_eq!(error.class(), "denied");
+    assert!(error.hint().unwrap().contains("CAP_NET_ADMIN"), "{error:?}");
 }

@@ -4,9 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so loudly")]
 
+mod bulk;
 mod changes;
 mod conformance;
 mod drift;
 mod foreign;
 mod names;
+mod packets;
+mod races;
+mod sets;
 mod support;

@@ -168,3 +168,60 @@ pub(crate) fn pass(provider: &Nftables, desired: &PrefixSet) -> (Steps, Applied)
     let applied = wait(provider.apply(&observed.revision, &steps)).unwrap();
     (steps, applied)
 }
+
+/// Another network namespace, with a thread that lives in it and runs what it is given.
+pub(crate) struct Namespace {
+    id: i32,
+    path: std::fs::File,
+    alive: Option<std::sync::mpsc::Sender<()>>,
+}
+
+impl Namespace {
+    pub(crate) fn new() -> Self {
+        let (ready, made) = std::sync::mpsc::channel();
+        let (alive, ended) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            run("ip", &["link", "set", "lo", "up"]);
+            ready
+                .send((nix::unistd::gettid().as_raw(), std::fs::File::open("/proc/thread-self/ns/net").unwrap()))
+                .unwrap();
+            // Until the namespace is dropped: `ip` finds it by this thread's id.
+            let _ = ended.recv();
+        });
+        let (id, path) = made.recv().unwrap();
+        Self { id, path, alive: Some(alive) }
+    }
+
+    /// What `ip … netns` takes.
+    pub(crate) fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    /// Runs something inside, on a thread of its own.
+    pub(crate) fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| match self.spawn(scope, inside).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
+
+    /// Starts something inside.
+    pub(crate) fn spawn<'scope, T: Send + 'scope>(
+        &self,
+        scope: &'scope std::thread::Scope<'scope, '_>,
+        inside: impl FnOnce() -> T + Send + 'scope,
+    ) -> std::thread::ScopedJoinHandle<'scope, T> {
+        let path = self.path.try_clone().unwrap();
+        scope.spawn(move || {
+            nix::sched::setns(path, CloneFlags::CLONE_NEWNET).unwrap();
+            inside()
+        })
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+    }
+}

@@ -1,0 +1,137 @@
+# shellcheck shell=bash
+# Everything that CI checks, cheap steps first. Sourced by ./dev.
+#
+# One profile and one feature set (cargo's defaults, `--workspace`) serve clippy, tests and documentation: a dependency
+# is compiled once, and checked once for clippy. Another `-p` or `--features` would choose other features of shared
+# dependencies and compile them again.
+
+all_steps=(shell words fetch format deny clippy slim tests doctests doc docs demo fuzz)
+report=() skips=() failed=no summary='no test was run'
+
+run_steps() {
+    local steps=("$@") step
+    [[ ${#steps[@]} -gt 0 ]] || steps=("${all_steps[@]}")
+    for step in "${steps[@]}"; do
+        declare -F "step_$step" >/dev/null || die "there is no step $step; these are there:" "${all_steps[*]}"
+    done
+    for step in "${steps[@]}"; do
+        run_step "$step"
+        # People wait for the first failure, CI tells them all.
+        if [[ $failed == yes && ${CI-} != true ]]; then break; fi
+    done
+    closing
+    [[ $failed == no ]]
+}
+
+run_step() {
+    local step=$1 began=$SECONDS outcome=ok
+    printf '\n=== %s\n' "$step"
+    # A function that is tested by `if` runs on after a failing command: a subshell of its own does not.
+    set +e
+    (
+        set -e
+        "step_$step"
+    )
+    local status=$?
+    set -e
+    if [[ $status -ne 0 ]]; then
+        outcome=FAILED failed=yes
+    fi
+    report+=("$(printf '%-10s %6ds  %s' "$step" $((SECONDS - began)) "$outcome")")
+}
+
+# What did not run, with its reason: told at the end, and a failure in CI.
+skipped_file=$(mktemp)
+skip() {
+    printf 'SKIPPED: %s\n' "$*" | tee -a "$skipped_file"
+    [[ ${CI-} != true ]] || die "CI may skip nothing"
+}
+
+closing() {
+    local line
+    printf '\n=== what was run\n'
+    printf '%s\n' "${report[@]}"
+    mapfile -t skips < <(sort -u "$skipped_file")
+    rm -f "$skipped_file"
+    printf '%d skipped\n' "${#skips[@]}"
+    for line in "${skips[@]}"; do printf '  %s\n' "$line"; done
+    if [[ -f $nextest_summary ]]; then summary=$(cat "$nextest_summary"); fi
+    printf '%s\n' "$summary"
+    if [[ $failed == yes ]]; then printf 'FAILED\n'; else printf 'everything passed\n'; fi
+}
+
+target_directory=${CARGO_TARGET_DIR:-target}
+nextest_summary=$(mktemp -u)
+
+scripts_of_ours() { git ls-files -co --exclude-standard | while read -r file; do
+    if [[ -f $file && $(head -c 2 "$file") == '#!' ]] || [[ $file == *.sh ]]; then echo "$file"; fi
+done; }
+
+step_shell() {
+    local scripts
+    mapfile -t scripts < <(scripts_of_ours)
+    shellcheck -x "${scripts[@]}"
+    printf 'shellcheck is content with %d scripts\n' "${#scripts[@]}"
+}
+
+# Nothing that is committed may name a folder of the machine it was written on.
+step_words() {
+    local pattern='(^|[^[:alnum:]_.~-])/(work|root|home/[a-z]+|Users/[A-Za-z]+|tmp/wt)/'
+    if git grep -nIE "$pattern" -- . ':!scripts/test.sh'; then
+        echo "these name folders of somebody's machine" >&2
+        return 1
+    fi
+    echo "no path of somebody's machine"
+}
+
+# Of every platform: cargo-deny looks at them all, and after this nothing needs the network.
+step_fetch() {
+    cargo fetch --quiet --locked
+    [[ ! -f fuzz/Cargo.toml ]] || cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml
+}
+
+step_format() { cargo fmt --all --check; }
+
+# Advisories need the advisory database, which the workflow checks: see .github/workflows/ci.yml.
+step_deny() { cargo deny --offline check --hide-inclusion-graph bans licenses sources; }
+
+step_clippy() { cargo clippy --quiet --workspace --all-targets --locked -- -D warnings; }
+
+step_slim() {
+    cargo check --quiet --locked --no-default-features --features nftables
+    cargo check --quiet --locked --no-default-features
+}
+
+step_tests() {
+    local log status=0
+    log=$(mktemp)
+    cargo nextest run --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=$?
+    # nextest colours its summary only on a terminal; a log is read by people and programs.
+    sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ *Summary' | tail -n1 >"$nextest_summary" || true
+    rm -f "$log"
+    # A test that could not run says so in its output, which nextest shows of failures only.
+    if [[ -f $target_directory/nextest/default/junit.xml ]]; then
+        grep -o 'SKIPPED: [^<]*' "$target_directory/nextest/default/junit.xml" >>"$skipped_file" || true
+    fi
+    return "$status"
+}
+
+step_doctests() { cargo test --quiet --doc --workspace --locked; }
+
+step_doc() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --workspace --locked; }
+
+# With tagwall as the tests built it.
+step_docs() { in_namespaces python3 scripts/docs.py "$PWD/$target_directory/debug/tagwall" README.md docs/*.md; }
+
+step_demo() { verb_demo --offline >/dev/null; }
+
+step_fuzz() {
+    if [[ ! -d fuzz/targets ]]; then
+        skip "there are no fuzz targets"
+        return
+    fi
+    need_fuzz
+    # shellcheck source=scripts/fuzz.sh
+    source scripts/fuzz.sh
+    run_fuzz 60 2>&1 | grep -vE '^#[0-9]+\s+(NEW|REDUCE|RELOAD|pulse)' || return
+}
