@@ -1,6 +1,7 @@
 //! One target of a pass: observed, planned, judged, applied and read back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tagwall_provider::{
     Applied, Cause, Desired, Limit, Observed, PrefixSet, Provider, ProviderError, Refusal, Skeleton,
@@ -15,6 +16,9 @@ use crate::state::State;
 
 /// How often a target that moves between reading and writing is read again before the pass gives it up.
 const CONFLICT_ATTEMPTS: u32 = 5;
+
+/// Lists by name, as a pass judged them. Shared, so that a daemon can keep what it enforced of them.
+pub type JudgedLists = BTreeMap<String, Arc<JudgedList>>;
 
 /// A list as a publication makes it, and what was found wrong with that.
 #[derive(Clone, Debug)]
@@ -53,17 +57,17 @@ pub(crate) struct Work<'a> {
 impl<'a> Work<'a> {
     pub(crate) fn new(
         target: &'a Target,
-        lists: &BTreeMap<&str, JudgedList>,
+        lists: &JudgedLists,
         state: &State,
         config: &'a Config,
         options: &'a Options,
     ) -> Self {
-        let own = || target.lists.iter().map(|list| &lists[list.as_str()]);
+        let own = || target.lists.iter().map(|list| &lists[list]);
         Self {
             target,
             desired: desired::desired(own().map(|list| &list.resolved)),
             standing: own().flat_map(|list| list.standing.clone()).collect(),
-            measured: target.lists.iter().all(|name| lists[name.as_str()].measured || is_new(name, target, state)),
+            measured: target.lists.iter().all(|name| lists[name].measured || is_new(name, target, state)),
             overridden: Vec::new(),
             done: None,
             config,
@@ -83,9 +87,9 @@ impl<'a> Work<'a> {
                 }
                 Err(error @ ProviderError::Conflict(_)) => {
                     let hint = "something else keeps changing this firewall at the same time";
-                    return Outcome::Failed(Failure::of(&error, error.hint().or(Some(hint))));
+                    return Outcome::Failed(Failure::of_provider(&error, Some(hint)));
                 }
-                Err(error) => return Outcome::Failed(Failure::of(&error, error.hint())),
+                Err(error) => return Outcome::Failed(Failure::of_provider(&error, None)),
             }
         }
     }

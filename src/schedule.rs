@@ -141,17 +141,14 @@ impl Field {
             None => (item, None),
         };
         if range != "*" {
-            match range.split_once('-') {
-                Some((first, last)) => {
-                    if self.value(first)? > self.value(last)? {
-                        return Err(format!("`{range}` runs backwards: write it as two, with a comma between"));
-                    }
+            if let Some((first, last)) = range.split_once('-') {
+                if self.value(first)? > self.value(last)? {
+                    return Err(format!("`{range}` runs backwards: write it as two, with a comma between"));
                 }
-                None => {
-                    self.value(range)?;
-                    if let Some(step) = step {
-                        return Err(format!("a step needs a range: write `{range}-{}/{step}`", self.last));
-                    }
+            } else {
+                self.value(range)?;
+                if let Some(step) = step {
+                    return Err(format!("a step needs a range: write `{range}-{}/{step}`", self.last));
                 }
             }
         }
@@ -167,11 +164,11 @@ impl Field {
         let named = || (self.first..).zip(self.names).find(|(_, name)| name.eq_ignore_ascii_case(text));
         let value = number(text).filter(|value| (self.first..=self.last).contains(value));
         value.or_else(|| named().map(|(value, _)| value)).ok_or_else(|| {
-            let names = match self.names {
+            let words = match self.names {
                 [first, .., last] => format!(" or {first} to {last}"),
                 _ => String::new(),
             };
-            format!("`{text}` is not {} to {}{names}", self.first, self.last)
+            format!("`{text}` is not {} to {}{words}", self.first, self.last)
         })
     }
 }

@@ -89,6 +89,11 @@ impl Default for State {
 }
 
 impl State {
+    /// Whether a target's rules were withdrawn on purpose.
+    pub fn is_withdrawn(&self, target: &str) -> bool {
+        self.targets.get(target).is_some_and(|record| record.withdrawn.is_some())
+    }
+
     /// Targets that are gone from the configuration and filled something that cannot carry a mark, with what it is.
     pub fn unmarked_leftovers(&self, config: &Config) -> Vec<(String, String)> {
         let gone = |name: &String| !config.targets.iter().any(|target| target.name == *name);

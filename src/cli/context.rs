@@ -36,17 +36,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn load(global: &Global, without: Without, output: Output) -> Result<Self, CliError> {
-        let mut config = match (&global.config, without) {
-            (Some(path), _) => Config::read(path)?,
-            (None, _) if Path::new(DEFAULT_PATH).exists() => Config::read(Path::new(DEFAULT_PATH))?,
-            (None, Without::Defaults) => Config::defaults(),
-            (None, Without::Error) => return Err(CliError::NoConfig),
-        };
-        if let Some(feed) = &global.feed {
-            config.source.kind = feed_kind(feed);
-        }
-        let path = global.state_dir.clone().or_else(|| config.state_dir.clone()).unwrap_or_else(StateDir::default_path);
-        let state_dir = StateDir::new(path);
+        let (config, state_dir) = configured(global, without)?;
         let loaded = state_dir.load()?;
         if let Some(warning) = loaded.warning {
             output.warn(warning);
@@ -56,7 +46,8 @@ impl Context {
     }
 
     /// Takes the lock of a pass. A state directory that cannot be written does not stop enforcement: then the
-    /// firewall's own lock is the only one.
+    /// firewall's own lock is the only one. Whoever writes state has to take the lock first and read the state then:
+    /// another pass, a daemon's for one, may have ended in between.
     pub(super) fn lock(&self, output: Output) -> Result<Option<Lock>, CliError> {
         match self.state_dir.lock() {
             Ok(lock) => Ok(Some(lock)),
@@ -89,6 +80,21 @@ impl Context {
     pub(super) fn kept(&self, names: &[String]) -> Result<Vec<Kept<'_>>, CliError> {
         Ok(targets::keep(self.targets(names)?, &self.config, &self.state))
     }
+}
+
+/// The configuration and the place of the state, as the options of every command say.
+pub(super) fn configured(global: &Global, without: Without) -> Result<(Config, StateDir), CliError> {
+    let mut config = match (&global.config, without) {
+        (Some(path), _) => Config::read(path)?,
+        (None, _) if Path::new(DEFAULT_PATH).exists() => Config::read(Path::new(DEFAULT_PATH))?,
+        (None, Without::Defaults) => Config::defaults(),
+        (None, Without::Error) => return Err(CliError::NoConfig),
+    };
+    if let Some(feed) = &global.feed {
+        config.source.kind = feed_kind(feed);
+    }
+    let path = global.state_dir.clone().or_else(|| config.state_dir.clone()).unwrap_or_else(StateDir::default_path);
+    Ok((config, StateDir::new(path)))
 }
 
 /// A feed is an address where it looks like one, a file otherwise.

@@ -7,16 +7,18 @@ use tagwall_provider::Limit;
 use super::args::{Format, Global, Sync};
 use super::context::{Context, Without};
 use super::output::Output;
-use super::{CliError, progress, record};
+use super::{CliError, progress};
 use crate::exit::ExitStatus;
 use crate::reconcile::{Options, OwnSession, Pass, Purpose, pass};
+use crate::record::Record;
 use crate::report::{Outcome, Report, json, text};
 
 pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<ExitStatus, CliError> {
     let without = if args.dry_run || args.defaults { Without::Defaults } else { Without::Error };
-    let context = Context::load(global, without, output)?;
+    let mut context = Context::load(global, without, output)?;
     // A dry run writes nothing, so it needs no lock and no state directory.
     let _lock = if args.dry_run { None } else { context.lock(output)? };
+    context.state = context.state_dir.load()?.state;
     let kept = context.kept(&args.target)?;
     let source = context.source()?;
     let options = Options {
@@ -37,11 +39,14 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
             done = run(&Options { own_session: None, ..options.clone() }).await;
         }
     }
-    let Pass { mut report, fetched, accepted } = done;
+    let Pass { mut report, fetched, accepted, .. } = done;
     if !args.dry_run {
         let reason = args.reason.as_deref();
-        let pass = record::Record {
-            context: &context,
+        let pass = Record {
+            config: &context.config,
+            state_dir: &context.state_dir,
+            last_good: &context.last_good,
+            state: &context.state,
             report: &report,
             fetched: fetched.as_ref(),
             accepted: &accepted,

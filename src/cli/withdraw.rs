@@ -29,7 +29,7 @@ async fn withdraw(context: &Context, args: &Withdraw, output: Output) -> Result<
         format!("Remove the rules of {}? On this host their ports are then open to everybody.", names.join(", "));
     confirm(args, output, &question)?;
     let _lock = context.lock(output)?;
-    let mut state = context.state.clone();
+    let mut state = context.state_dir.load()?.state;
     let mut status = ExitStatus::Done;
     for Kept { target, provider } in &kept {
         let done = match provider {
@@ -81,7 +81,7 @@ async fn orphans(context: &Context, args: &Withdraw, output: Output) -> Result<E
         confirm(args, output, "Remove these?")?;
     }
     let _lock = context.lock(output)?;
-    let mut state = context.state.clone();
+    let mut state = context.state_dir.load()?.state;
     state.targets.retain(|name, _| !unmarked.iter().any(|(target, _)| target == name));
     for (sweeper, orphans) in found {
         let done = sweeper.remove_orphans(&orphans).await;
