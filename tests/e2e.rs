@@ -4,6 +4,7 @@
 //!
 //! * `cli`: what each command prints, to which stream, with which exit status; the schemas
 //! * `kernel`: what a command does to a live firewall and to the state directory, packets included
+//! * `daemon`: the daemon as a process: signals, the service manager's socket, the lock
 //! * `dry_run`: that a dry run writes nothing, by a system call trace
 //! * `replay`: the real publications in the order of their dates, and the table of what is held
 //! * `kill`: passes that are killed at random moments
@@ -19,6 +20,7 @@
 #![expect(clippy::print_stderr, reason = "what is skipped is said")]
 
 mod cli;
+mod daemon;
 mod dry_run;
 mod kernel;
 mod regression;
