@@ -120,10 +120,15 @@ step_doctests() { cargo test --quiet --doc --workspace --locked; }
 
 step_doc() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --workspace --locked; }
 
-# With tagwall as the tests built it.
-step_docs() { in_namespaces python3 scripts/docs.py "$PWD/$target_directory/debug/tagwall" README.md docs/*.md; }
+# tagwall as the tests build it: a build for its own sake would choose other features of shared dependencies.
+tagwall_of_tests() {
+    cargo nextest run --workspace --locked --no-run --cargo-quiet >&2
+    realpath "$target_directory/debug/tagwall"
+}
 
-step_demo() { verb_demo --offline >/dev/null; }
+step_docs() { in_namespaces python3 scripts/docs.py "$(tagwall_of_tests)" README.md docs/*.md; }
+
+step_demo() { show_demo "$(tagwall_of_tests)" --offline >/dev/null; }
 
 step_fuzz() {
     if [[ ! -d fuzz/targets ]]; then

@@ -65,9 +65,8 @@ pub fn resolve_pair(list: &List, older: &Publication, newer: &Publication) -> (P
 }
 
 /// What a target should admit: the union of its lists.
-pub fn desired<'a>(lists: impl Iterator<Item = &'a Resolved> + Clone) -> Desired {
-    let of =
-        |part: fn(&Resolved) -> &PrefixSet| lists.clone().fold(PrefixSet::new(), |sum, list| sum.union(part(list)));
+pub fn desired(lists: &[&Resolved]) -> Desired {
+    let of = |part: fn(&Resolved) -> &PrefixSet| lists.iter().fold(PrefixSet::new(), |sum, list| sum.union(part(list)));
     Desired::Prefixes { listed: of(|list| &list.listed), held: Vec::new(), extra: of(|list| &list.extra) }
 }
 

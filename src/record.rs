@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::accept;
-use crate::config::Config;
+use crate::config::{Config, Policy};
 use crate::report::{Failure, Outcome, Report};
 use crate::source::{Fetched, Freshness, LastGood};
 use crate::state::{Accepted, ListRecord, State, StateDir, StateError};
@@ -54,20 +54,23 @@ impl Record<'_> {
             told(dir.audit(&self.overridden()));
         }
         let state = self.next_state();
-        if let Some(fetched) = self.fetched {
-            if matches!(fetched.freshness, Freshness::Fresh | Freshness::NotModified) {
-                told(self.last_good.store(fetched).map_err(|source| StateError::Io {
-                    action: "store the publication in",
-                    path: dir.path().to_owned(),
-                    source,
-                }));
-            }
-            let keep: Vec<_> =
-                state.lists.values().map(|list| list.sha256).chain([fetched.publication.sha256]).collect();
-            // Documents that nothing refers to cost only space: next time will do.
+        let is_news = |fetched: &&Fetched| matches!(fetched.freshness, Freshness::Fresh | Freshness::NotModified);
+        if let Some(fetched) = self.fetched.filter(is_news) {
+            told(self.last_good.store(fetched).map_err(|source| StateError::Io {
+                action: "store the publication in",
+                path: dir.path().to_owned(),
+                source,
+            }));
+        }
+        let saved = dir.save(&state);
+        // Only once the old state is gone does nothing refer to the old documents.
+        if let (Ok(()), Some(fetched)) = (&saved, self.fetched) {
+            let lists = state.lists.values().map(|list| list.sha256);
+            let keep: Vec<_> = lists.chain([fetched.publication.sha256]).collect();
+            // What stays costs only space: next time will do.
             let _ = self.last_good.retain(&keep);
         }
-        told(dir.save(&state));
+        told(saved);
         warnings
     }
 
@@ -88,16 +91,28 @@ impl Record<'_> {
             }
         }
         state.lists.retain(|name, _| self.config.lists.contains_key(name));
+        let mut abandoned = Vec::new();
         for target in &self.report.targets {
             let record = state.targets.entry(target.target.name.clone()).or_default();
             record.last_attempt = Some(now);
             if matches!(target.outcome, Outcome::InSync(_) | Outcome::Applied(..)) {
                 record.last_verified = Some(now);
                 record.withdrawn = None;
+                record.lists.clone_from(&target.target.lists);
+            }
+            // Who only looks claims nothing.
+            let claims = target.target.policy != Policy::Observe;
+            if claims && matches!(target.outcome, Outcome::InSync(_) | Outcome::Applied(..)) {
+                let object = target.target.backend.unmarked_object();
+                let before = std::mem::replace(&mut record.unmarked, object);
+                if let Some(before) = before.filter(|before| record.claimed && record.unmarked.as_ref() != Some(before))
+                {
+                    abandoned.push((target.target.name.clone(), before));
+                }
                 record.claimed = true;
-                record.unmarked = target.target.backend.unmarked_object();
             }
         }
+        state.abandoned.extend(abandoned);
         state
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Habit {
     OverlooksTheSkeleton,
     WithdrawsTheNeighbour,
     LeavesTheSkeleton,
+    WithdrawsNothing,
+    WithdrawsNoEmptyTarget,
     CallsEverybodyAnOrphan,
     SeesNoOrphans,
     RemovesItselfWithTheOrphans,
@@ -73,8 +75,8 @@ impl Broken {
     }
 }
 
-fn swallow(applied: Result<Applied, ProviderError>) -> Result<Applied, ProviderError> {
-    Ok(applied.unwrap_or(Applied { calls: 1, ..Applied::default() }))
+fn swallow(applied: Result<Applied, ProviderError>) -> Applied {
+    applied.unwrap_or(Applied { calls: 1, ..Applied::default() })
 }
 
 #[async_trait]
@@ -152,7 +154,7 @@ impl Provider for Broken {
                 let base = self.inner.observe().await?.revision;
                 self.inner.apply(&base, steps).await
             }
-            Habit::SwallowsErrors => swallow(self.inner.apply(base, steps).await),
+            Habit::SwallowsErrors => Ok(swallow(self.inner.apply(base, steps).await)),
             Habit::DoesNothing => Ok(Applied {
                 added: steps.of(Operation::Add).count() as u64,
                 removed: steps.of(Operation::Remove).count() as u64,
@@ -165,6 +167,12 @@ impl Provider for Broken {
     }
 
     async fn withdraw(&self) -> Result<Applied, ProviderError> {
+        let empty = self.inner.observe().await?.entries.is_empty();
+        match self.habit {
+            Habit::WithdrawsNothing => return Ok(Applied::default()),
+            Habit::WithdrawsNoEmptyTarget if empty => return Ok(Applied::default()),
+            _ => {}
+        }
         let applied = self.inner.withdraw().await;
         match self.habit {
             Habit::WithdrawsTheNeighbour => {
@@ -172,7 +180,7 @@ impl Provider for Broken {
                 MemoryProvider::new(&self.firewall, second, &["second-a", "second-b"]).withdraw().await?;
             }
             Habit::LeavesTheSkeleton => self.firewall.break_skeleton(&self.mark),
-            Habit::SwallowsErrors => return swallow(applied),
+            Habit::SwallowsErrors => return Ok(swallow(applied)),
             _ => {}
         }
         applied

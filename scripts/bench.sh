@@ -1,0 +1,17 @@
+# shellcheck shell=bash
+# The benchmarks: plain programs that print a table of medians and of ratios to a peer. Sourced by ./dev.
+
+run_benches() {
+    [[ $# -eq 0 || $1 == --quick ]] || die "./dev bench takes --quick or nothing"
+    wants "have zstd" zstd zstd "unpacks the archive of real publications"
+    install_wanted
+    say "building with full optimisation (minutes)"
+    cargo bench --quiet --locked --workspace --bench one_shot --bench sets --no-run
+    local name
+    for name in one_shot sets; do
+        printf '\n=== %s\n' "$name"
+        # In there is no network: everything is built and fetched by now. `--workspace` keeps the features of the build.
+        in_namespaces env TAGWALL_BENCH_NAMESPACE=1 \
+            cargo bench --quiet --locked --offline --workspace --bench "$name" -- "$@"
+    done
+}
