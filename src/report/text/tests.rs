@@ -158,7 +158,11 @@ async fn what_was_done_and_what_failed() {
 
     1 changed
     ");
-    let failure = Failure { message: "permission denied".to_owned(), hint: Some("run as root".to_owned()) };
+    let failure = Failure {
+        message: "permission denied".to_owned(),
+        hint: Some("run as root".to_owned()),
+        class: crate::report::Class::Denied,
+    };
     let failed = report(Purpose::Enforce, Outcome::Failed(failure));
     insta::assert_snapshot!(plain(&failed, Detail::Quiet), @r"
     edge
