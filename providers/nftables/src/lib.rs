@@ -19,9 +19,9 @@
 //! * **The generation id is the lock.** A change of rules is committed only on exactly the ruleset that it was
 //!   worked out from. A change of elements alone may go without it, after a few tries: it can only succeed where
 //!   each interval that it removes is there, and none of those that it adds.
-//! * **A torn dump is never believed**: see [`snapshot`].
+//! * **A torn dump is never believed**: see the module `snapshot`.
 //! * **What lacks our mark is left byte for byte.** Chains and sets are ours by their comment, never by name.
-//! * **A change by somebody else is noticed, our own is not**: see [`watch`].
+//! * **A change by somebody else is noticed, our own is not**: see the module `watch`.
 //! * **No bytes from the kernel make the parser panic.** It is fuzzed.
 //! * **An accept ends only our own chain.** Nothing here opens a port that another table closes: such chains are
 //!   reported as in the way.

@@ -241,7 +241,12 @@ fn the_thread_ends_with_the_stream() {
         let provider = edge();
         let before = watching();
         let watchers: Vec<Watcher> = (0..3).map(|_| Watcher::of(&provider)).collect();
-        // Under a test runner that keeps one process, other tests have threads of their own.
+        // Under a test runner that keeps one process, other tests have threads of their own. A thread has its name a
+        // moment after it has begun.
+        let since = Instant::now();
+        while watching() < 3 && since.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
         assert!(watching() >= 3);
         drop(watchers);
         let since = Instant::now();
