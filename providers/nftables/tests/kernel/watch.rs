@@ -239,16 +239,19 @@ fn watching() -> usize {
 fn the_thread_ends_with_the_stream() {
     in_namespace(|| {
         let provider = edge();
-        let before = watching();
-        let watchers: Vec<Watcher> = (0..3).map(|_| Watcher::of(&provider)).collect();
         // Under a test runner that keeps one process, other tests have threads of their own.
-        assert!(watching() >= 3);
+        let before = watching();
+        let comes = |expected: &dyn Fn(usize) -> bool| {
+            let since = Instant::now();
+            while !expected(watching()) && since.elapsed() < PATIENCE {
+                std::thread::yield_now();
+            }
+            expected(watching())
+        };
+        let watchers: Vec<Watcher> = (0..3).map(|_| Watcher::of(&provider)).collect();
+        assert!(comes(&|now| now >= 3), "a thread takes a moment to take its name, but no longer");
         drop(watchers);
-        let since = Instant::now();
-        while watching() > before && since.elapsed() < PATIENCE {
-            std::thread::yield_now();
-        }
-        assert!(watching() <= before, "a thread outlives its stream");
+        assert!(comes(&|now| now <= before), "a thread outlives its stream");
         // The other way round, the watch goes on.
         let mut watcher = Watcher::of(&provider);
         pass(&provider, &prefixes(DESIRED));
