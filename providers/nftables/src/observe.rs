@@ -61,7 +61,7 @@ pub(crate) fn observed(
     {
         return Err(ProviderError::rejected(Cause::new(unusable.what).hint(unusable.hint)));
     }
-    let mend = mend(layout, &seen.structure);
+    let mut mend = mend(layout, &seen.structure);
     let rebuilt = rebuilt(&mend, seen);
     let mut entries = Vec::new();
     let mut lines = mend.lines.clone();
@@ -76,7 +76,12 @@ pub(crate) fn observed(
     if let Layout::Enforce(skeleton) = layout
         && !(mend.absent || lines.is_empty() && mend.occupied.is_empty())
     {
-        lines.splice(..0, consequences(skeleton, seen));
+        let means = consequences(skeleton, seen);
+        if !mend.occupied.is_empty() {
+            // What occupies is refused, and nobody sees the other lines then.
+            mend.occupied.splice(..0, means.iter().cloned());
+        }
+        lines.splice(..0, means);
     }
     let around = match (mend.absent, lines.is_empty()) {
         (true, _) => Around::Absent,

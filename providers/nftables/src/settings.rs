@@ -118,7 +118,7 @@ impl fmt::Display for Hook {
 pub enum Established {
     /// They stall at once.
     Cut,
-    /// They go on until they end. Takes connection tracking, so a priority above -200.
+    /// They go on until they end. Takes connection tracking, so a priority above -200 on prerouting.
     Keep,
 }
 
@@ -162,6 +162,12 @@ pub enum SettingsError {
     /// Port 0 cannot be connected to.
     #[error("0 is no port")]
     PortZero,
+    /// Connection tracking has not looked at the packet yet.
+    #[error("priority {0} on prerouting is before connection tracking (-200): no connection can be kept there")]
+    TooEarly(i32),
+    /// DNAT has changed the port already: whoever it forwards would be let through.
+    #[error("priority {0} on prerouting is not before DNAT (-100): forwarded ports would be open to everybody")]
+    TooLate(i32),
     /// There is no set to keep.
     #[error("a target in set mode needs the name of a set, for IPv4 or for IPv6")]
     NoSets,
@@ -178,6 +184,11 @@ impl Settings {
         match &self.mode {
             Mode::Enforce { .. } if self.ports.is_empty() => Err(SettingsError::NoPorts),
             Mode::Enforce { .. } if self.ports.contains(&0) => Err(SettingsError::PortZero),
+            Mode::Enforce { hook: Hook::Prerouting, established, priority: Some(priority) } => match *priority {
+                -100.. => Err(SettingsError::TooLate(*priority)),
+                ..=-200 if *established == Established::Keep => Err(SettingsError::TooEarly(*priority)),
+                _ => Ok(()),
+            },
             Mode::Enforce { .. } => Ok(()),
             Mode::Set { v4: None, v6: None, .. } => Err(SettingsError::NoSets),
             Mode::Set { v4: Some(v4), v6: Some(v6), .. } if v4 == v6 => Err(SettingsError::SameSet(v4.clone())),

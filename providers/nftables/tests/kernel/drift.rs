@@ -424,7 +424,7 @@ fn put_to_sleep() {
 fn every_mode_is_mended() {
     for hook in [Hook::Input, Hook::Prerouting] {
         for established in [Established::Cut, Established::Keep] {
-            let mode = Mode::Enforce { hook, established, priority: Some(-7) };
+            let mode = Mode::Enforce { hook, established, priority: Some(-107) };
             let settings = Settings { mode, ports: vec![8443, 443], ..settings() };
             check_with(&settings, "flush chain inet tagwall edge-admit", "is missing");
             check_with(&settings, "flush chain inet tagwall edge-ports", "is missing");

@@ -47,6 +47,23 @@ fn another_owners() {
     check_occupied(set, "its comment is `tagwall:test/other`");
 }
 
+/// Where what is refused leaves the port open, the refusal says that first.
+#[test]
+fn a_comment_lost_with_the_rules() {
+    in_namespace(|| {
+        let provider = edge();
+        pass(&provider, &prefixes("192.0.2.0/24"));
+        nft(
+            "flush chain inet tagwall edge-ports\ndelete chain inet tagwall edge-ports\nadd chain inet tagwall edge-ports { type filter hook input priority 0; }",
+        );
+        let observed = wait(provider.observe()).unwrap();
+        let refusal = provider.place(&observed, &Desired::listed(prefixes("192.0.2.0/24"))).unwrap_err();
+        let open = "tcp port 8443 is open to everybody: chain edge-ports does not send it to chain edge-admit; ";
+        assert!(refusal.finding.starts_with(open), "{}", refusal.finding);
+        assert!(refusal.finding.contains("lacks the comment `tagwall:test/edge`"), "{}", refusal.finding);
+    });
+}
+
 /// A chain that comes after the observation is a conflict: nothing is written over.
 #[test]
 fn occupied_since() {

@@ -8,6 +8,7 @@ mod bulk;
 mod changes;
 mod conformance;
 mod drift;
+mod extremes;
 mod foreign;
 mod names;
 mod packets;

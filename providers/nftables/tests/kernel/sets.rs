@@ -1,6 +1,6 @@
 //! Set mode: elements in sets of the operator's own table.
 
-use tagwall_nftables::{CreateError, Mode, Nftables, Settings, SettingsError, TableFamily};
+use tagwall_nftables::{CreateError, Established, Hook, Mode, Nftables, Settings, SettingsError, TableFamily};
 use tagwall_provider::{Desired, IpNet, Limit, PrefixSet, Provider, Skeleton};
 
 use crate::support::{edge, elements, in_namespace, list, nft, pass, prefixes, ruleset, settings, wait};
@@ -191,6 +191,20 @@ fn settings_that_make_no_target() {
     };
     check(Settings { ports: Vec::new(), ..settings() }, SettingsError::NoPorts);
     check(Settings { ports: vec![1, 0], ..settings() }, SettingsError::PortZero);
+    let prerouting = |established, priority| {
+        let mode = Mode::Enforce { hook: Hook::Prerouting, established, priority: Some(priority) };
+        Settings { mode, ..settings() }
+    };
+    for late in [-100, 0, i32::MAX] {
+        check(prerouting(Established::Cut, late), SettingsError::TooLate(late));
+    }
+    for early in [i32::MIN, -200] {
+        check(prerouting(Established::Keep, early), SettingsError::TooEarly(early));
+        assert!(Nftables::new(prerouting(Established::Cut, early)).is_ok());
+    }
+    for right in [-199, -101] {
+        assert!(Nftables::new(prerouting(Established::Keep, right)).is_ok());
+    }
     check(filling(None, None, true), SettingsError::NoSets);
     check(filling(Some("a"), Some("a"), true), SettingsError::SameSet("a".to_owned()));
     check(filling(Some(""), None, true), SettingsError::Name(String::new()));

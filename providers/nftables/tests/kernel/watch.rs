@@ -239,21 +239,19 @@ fn watching() -> usize {
 fn the_thread_ends_with_the_stream() {
     in_namespace(|| {
         let provider = edge();
+        // Under a test runner that keeps one process, other tests have threads of their own.
         let before = watching();
+        let comes = |expected: &dyn Fn(usize) -> bool| {
+            let since = Instant::now();
+            while !expected(watching()) && since.elapsed() < PATIENCE {
+                std::thread::yield_now();
+            }
+            expected(watching())
+        };
         let watchers: Vec<Watcher> = (0..3).map(|_| Watcher::of(&provider)).collect();
-        // Under a test runner that keeps one process, other tests have threads of their own. A thread has its name a
-        // moment after it has begun.
-        let since = Instant::now();
-        while watching() < 3 && since.elapsed() < PATIENCE {
-            std::thread::yield_now();
-        }
-        assert!(watching() >= 3);
+        assert!(comes(&|now| now >= 3), "a thread takes a moment to take its name, but no longer");
         drop(watchers);
-        let since = Instant::now();
-        while watching() > before && since.elapsed() < PATIENCE {
-            std::thread::yield_now();
-        }
-        assert!(watching() <= before, "a thread outlives its stream");
+        assert!(comes(&|now| now <= before), "a thread outlives its stream");
         // The other way round, the watch goes on.
         let mut watcher = Watcher::of(&provider);
         pass(&provider, &prefixes(DESIRED));
