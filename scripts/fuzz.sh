@@ -14,10 +14,12 @@ run_fuzz() {
         local file
         for file in fuzz/targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
     fi
-    local target
+    local target failures=()
     for target in "${targets[@]}"; do
         [[ -f fuzz/targets/$target.rs ]] || die "there is no fuzz target $target; these are there:" fuzz/targets/*
         say "fuzzing $target for $seconds seconds"
-        fuzz/run "$target" "$seconds"
+        # Under `||` and `if` bash does not stop at a failing command: what failed is kept.
+        fuzz/run "$target" "$seconds" || failures+=("$target")
     done
+    [[ ${#failures[@]} -eq 0 ]] || die "the fuzzer found something in: ${failures[*]}" "see fuzz/artifacts"
 }

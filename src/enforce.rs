@@ -6,8 +6,9 @@ use tagwall_provider::{
     Applied, Cause, Desired, Limit, Observed, PrefixSet, Provider, ProviderError, Refusal, Skeleton,
 };
 
-use crate::config::{Config, Policy, Target};
+use crate::config::{Config, Percent, Policy, Protocol, Target};
 use crate::desired::{self, Resolved};
+use crate::limits::Limits;
 use crate::plan::{Plan, plan};
 use crate::reconcile::{Options, Purpose};
 use crate::report::{Failure, Outcome};
@@ -27,11 +28,11 @@ pub struct JudgedList {
     pub measured: bool,
 }
 
-/// Whether a list came to a target that has been enforced before: the operator's own edit, which trips no limit.
+/// Whether a list came to a target that was enforced without it before: the operator's own edit, which trips no limit.
 /// A target that is not known to have been enforced may have lost its state.
 fn is_new(list: &str, target: &Target, state: &State) -> bool {
-    let enforced = state.targets.get(&target.name).is_some_and(|record| record.last_verified.is_some());
-    enforced && !state.lists.contains_key(list)
+    let record = state.targets.get(&target.name).filter(|record| !record.lists.is_empty());
+    record.is_some_and(|record| !record.lists.iter().any(|known| known == list)) && !state.lists.contains_key(list)
 }
 
 /// What one target is to be brought to, and under which judgements.
@@ -110,6 +111,11 @@ impl<'a> Work<'a> {
                 None => Outcome::InSync(Box::new(plan)),
             });
         }
+        if let (Some(refusal), Some(_)) = (refusals.first(), &self.done) {
+            let message =
+                format!("it was changed, moved before that could be read back, and is now refused: {refusal}");
+            return Ok(Outcome::Failed(Failure { message, hint: None }));
+        }
         if !refusals.is_empty() {
             return Ok(Outcome::Refused { refusals, plan: Some(Box::new(plan)) });
         }
@@ -125,26 +131,69 @@ impl<'a> Work<'a> {
 
     /// Judgements that need to know what the target admits now.
     fn judge(&mut self, observed: &Observed, plan: &Plan) -> Vec<Refusal> {
-        let mut refusals = Vec::new();
+        let mut found = Vec::new();
         if !self.measured && !plan.before.is_empty() {
-            let limits =
-                self.target.lists.iter().filter_map(|list| self.config.lists.get(list)).map(|list| &list.limits);
-            // Without an accepted publication nothing tells the lists apart: the strictest of their limits judges.
-            let strictest = limits.min_by(|a, b| a.loss.0.total_cmp(&b.loss.0));
             let what = format!("target `{}`", self.target.name);
-            let found = strictest.map(|limits| limits.judge_step(&what, &plan.before, &plan.after)).unwrap_or_default();
-            let overrides = &self.options.overrides;
-            (self.overridden, refusals) = found.into_iter().partition(|refusal| overrides.contains(&refusal.limit));
+            found.extend(self.strictest().judge_step(&what, &plan.before, &plan.after));
         }
-        refusals.extend(self.would_cut(observed, plan));
-        refusals
+        found.extend(self.judge_left(plan));
+        let overrides = &self.options.overrides;
+        let (overridden, mut standing): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|refusal| overrides.contains(&refusal.limit));
+        for refusal in overridden {
+            // Another attempt finds the same again.
+            if !self.overridden.contains(&refusal) {
+                self.overridden.push(refusal);
+            }
+        }
+        standing.extend(self.would_cut(observed, plan));
+        standing
+    }
+
+    /// The strictest of its lists' limits: without an accepted publication nothing tells the lists apart.
+    fn strictest(&self) -> Limits {
+        let limits = self.target.lists.iter().filter_map(|list| self.config.lists.get(list)).map(|list| &list.limits);
+        let least = |a: Percent, b: Percent| if b.0 < a.0 { b } else { a };
+        let both = |one: Limits, other: &Limits| Limits {
+            loss: least(one.loss, other.loss),
+            growth: least(one.growth, other.growth),
+            ..one
+        };
+        let mut limits = limits;
+        let first = limits.next().cloned().unwrap_or_default();
+        limits.fold(first, both)
+    }
+
+    /// Judges what stays admitted only because nothing may be removed: no list of ours ever had what is too broad or
+    /// special, so somebody else put it there.
+    fn judge_left(&self, plan: &Plan) -> Vec<Refusal> {
+        let limits = self.target.lists.iter().filter_map(|list| self.config.lists.get(list)).map(|list| &list.limits);
+        let limits: Vec<_> = limits.collect();
+        let stored = plan.before.prefixes().filter(|prefix| plan.left.meets(*prefix));
+        let judged = stored.filter_map(|prefix| {
+            let origin = format!("target `{}`, beyond its lists,", self.target.name);
+            let mut found: Vec<Refusal> =
+                limits.iter().map(|limits| limits.judge_prefix(&origin, prefix)).collect::<Option<_>>()?;
+            found.pop()
+        });
+        judged
+            .take(1)
+            .map(|mut refusal| {
+                refusal.choices =
+                    vec!["the policy `add-only` removes nothing: remove it by hand, or let one pass `sync`".to_owned()];
+                refusal
+            })
+            .collect()
     }
 
     /// Refuses to cut the connection that the operator works over.
     fn would_cut(&self, observed: &Observed, plan: &Plan) -> Option<Refusal> {
         let session = self.options.own_session?;
-        let open_now = observed.skeleton == Skeleton::Absent || plan.before.contains(session.client);
+        // Rules that are not as they should be may let anybody in, or the session would not stand.
+        let open_now = observed.skeleton != Skeleton::Intact || plan.before.contains(session.client);
         let cut = self.target.backend.is_local()
+            && self.target.protocol == Protocol::Tcp
+            && self.target.policy != Policy::Observe
             && self.target.ports.contains(&session.port)
             && !session.client.is_loopback()
             && open_now

@@ -89,6 +89,7 @@ impl Limits {
             return None;
         };
         let choices = vec![
+            "until then its new prefixes are not admitted either".to_owned(),
             "compare with Microsoft's page: is the drop announced, does a second source agree?".to_owned(),
             format!(
                 "`loss` in `[limits]` or in the list's own `limits` (now \"{}%\") sets how much is allowed",
@@ -143,7 +144,7 @@ impl Limits {
     }
 
     fn judge_space(&self, origin: &str, prefix: IpNet) -> Option<Refusal> {
-        let (space, kind) = special_space_of(prefix).filter(|(_, kind)| !self.special.contains(kind))?;
+        let (space, kind) = special_space_of(prefix).find(|(_, kind)| !self.special.contains(kind))?;
         Some(Refusal {
             limit: Limit::SpecialSpace,
             finding: format!("{origin} has {prefix}, which lies in {} space ({space})", kind.name()),
@@ -206,10 +207,10 @@ fn special_space() -> &'static [(IpNet, SpecialSpace)] {
     &TABLE
 }
 
-/// The special space that a prefix lies in, holds or overlaps.
-fn special_space_of(prefix: IpNet) -> Option<(IpNet, SpecialSpace)> {
+/// Every special space that a prefix lies in, holds or overlaps.
+fn special_space_of(prefix: IpNet) -> impl Iterator<Item = (IpNet, SpecialSpace)> {
     // Two prefixes overlap exactly when one holds the other.
-    special_space().iter().find(|(space, _)| space.contains(&prefix) || prefix.contains(space)).copied()
+    special_space().iter().copied().filter(move |(space, _)| space.contains(&prefix) || prefix.contains(space))
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub fn plan(provider: &dyn Provider, observed: &Observed, desired: &Desired, pol
     let wanted = desired.prefixes();
     let (desired, left) = match (policy, desired) {
         (Policy::AddOnly, Desired::Prefixes { listed, held, extra }) => {
+            // What is kept must be ours to keep: whether it is shows only beside what is really desired.
+            provider.place(observed, desired)?;
             let left = before.difference(&wanted);
             let extra = extra.union(&left);
             (Desired::Prefixes { listed: listed.clone(), held: held.clone(), extra }, left)

@@ -185,8 +185,8 @@ fn accepted(config: &Config, lists: &BTreeMap<&str, JudgedList>, report: &Report
 fn leftovers(config: &Config, state: &State) -> Vec<String> {
     let told = |(target, object): (String, String)| {
         format!(
-            "target `{target}` is gone from the configuration and its entries in {object} carry no mark: empty it \
-             yourself if nobody needs it; `tagwall withdraw --orphans` forgets it"
+            "target `{target}` once filled {object}, which the configuration does not name any more and which cannot \
+             carry a mark: empty it yourself if nobody needs it; `tagwall withdraw --orphans` forgets it"
         )
     };
     state.unmarked_leftovers(config).into_iter().map(told).collect()

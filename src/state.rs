@@ -13,7 +13,6 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -42,6 +41,9 @@ pub struct State {
     /// What is known of each target.
     #[serde(default)]
     pub targets: BTreeMap<String, TargetRecord>,
+    /// What targets filled before they were given another object: the target's name and the object.
+    #[serde(default)]
+    pub abandoned: Vec<(String, String)>,
 }
 
 /// A publication that a pass went by.
@@ -71,6 +73,9 @@ pub struct TargetRecord {
     pub last_attempt: Option<Timestamp>,
     /// When a read last showed that it admits exactly what it should.
     pub last_verified: Option<Timestamp>,
+    /// The lists that it was last seen right with.
+    #[serde(default)]
+    pub lists: Vec<String>,
     /// When its rules were withdrawn on purpose; nothing heals it until a sync says so.
     pub withdrawn: Option<Timestamp>,
     /// Whether tagwall has written it: what a set that cannot carry a mark holds is ours then.
@@ -84,16 +89,27 @@ pub struct TargetRecord {
 
 impl Default for State {
     fn default() -> Self {
-        Self { version: VERSION, accepted: BTreeMap::new(), lists: BTreeMap::new(), targets: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            accepted: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            abandoned: Vec::new(),
+        }
     }
 }
 
 impl State {
-    /// Targets that are gone from the configuration and filled something that cannot carry a mark, with what it is.
+    /// What targets once filled that cannot carry a mark, and that the configuration does not name any more: the
+    /// target's name and the object.
     pub fn unmarked_leftovers(&self, config: &Config) -> Vec<(String, String)> {
-        let gone = |name: &String| !config.targets.iter().any(|target| target.name == *name);
-        let left = self.targets.iter().filter(|(name, record)| record.claimed && gone(name));
-        left.filter_map(|(name, record)| Some((name.clone(), record.unmarked.clone()?))).collect()
+        let left = |name: &String, object: &String| {
+            let target = config.targets.iter().find(|target| target.name == *name);
+            target.and_then(|target| target.backend.unmarked_object()).as_ref() != Some(object)
+        };
+        let filled = self.targets.iter().filter(|(_, record)| record.claimed);
+        let objects = filled.filter_map(|(name, record)| Some((name.clone(), record.unmarked.clone()?)));
+        objects.chain(self.abandoned.clone()).filter(|(name, object)| left(name, object)).collect()
     }
 }
 
@@ -208,12 +224,13 @@ impl StateDir {
         self.make()?;
         let path = self.0.join("state.json");
         let failed = |source| StateError::Io { action: "write", path: path.clone(), source };
-        // Nothing in it is secret, and monitoring may want to read it: the umask decides, as for the other files.
-        let mode = std::fs::Permissions::from_mode(0o666);
-        let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(&self.0).map_err(failed)?;
-        serde_json::to_writer_pretty(&mut file, state).map_err(|error| failed(error.into()))?;
-        file.write_all(b"\n").and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
+        // One name, so that what a killed pass left half written is written over: only who holds the lock writes.
+        let unfinished = self.0.join("state.json.new");
+        let mut file = File::create(&unfinished).map_err(failed)?;
+        let mut text = serde_json::to_vec_pretty(state).map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
+        std::fs::rename(&unfinished, &path).map_err(failed)?;
         // The rename itself is on disk only when the directory is.
         File::open(&self.0).and_then(|dir| dir.sync_all()).map_err(failed)
     }

@@ -44,12 +44,14 @@ mod nftables {
 
     use crate::config::{Backend, Config, Protocol, Target, raw};
     use crate::report::Failure;
-    use crate::state::State;
+    use crate::state::{State, TargetRecord};
 
     type Made = Result<Box<dyn Provider>, Failure>;
 
     pub(super) fn make(target: &Target, raw: &raw::Nftables, config: &Config, state: &State) -> Made {
-        let claimed = raw.adopt || state.targets.get(&target.name).is_some_and(|record| record.claimed);
+        // Leave to overwrite belongs to an object, not to a name: another set under the same target is not ours yet.
+        let filled = |record: &TargetRecord| record.claimed && record.unmarked == target.backend.unmarked_object();
+        let claimed = raw.adopt || state.targets.get(&target.name).is_some_and(filled);
         boxed(nft::Settings {
             mark: target.mark.clone(),
             siblings: siblings(config),
@@ -76,10 +78,11 @@ mod nftables {
     }
 
     fn siblings(config: &Config) -> Vec<String> {
-        let of_nftables = |target: &&Target| match target.backend {
-            Backend::Nftables(_) => true,
+        // What an enforcing target left behind when it became one that fills sets is an orphan.
+        let enforcing = |target: &&Target| match &target.backend {
+            Backend::Nftables(raw) => raw.mode == raw::Mode::Enforce,
         };
-        config.targets.iter().filter(of_nftables).map(|target| target.name.clone()).collect()
+        config.targets.iter().filter(enforcing).map(|target| target.name.clone()).collect()
     }
 
     fn mode(raw: &raw::Nftables, claimed: bool) -> nft::Mode {

@@ -3,24 +3,36 @@
 //! One test binary, so that the whole is linked once. What goes where:
 //!
 //! * `cli`: what each command prints, to which stream, with which exit status; the schemas
-//! * `kernel`: what a command does to a live firewall and to the state directory, packets included
+//! * `kernel`: what a command does to a live firewall
+//! * `packets`: who can connect
+//! * `state`: the lock and the state directory
 //! * `dry_run`: that a dry run writes nothing, by a system call trace
 //! * `replay`: the real publications in the order of their dates, and the table of what is held
 //! * `kill`: passes that are killed at random moments
 //! * `busy`: passes while others rewrite the firewall
 //! * `regression`: faults that were found, one test each, named for what went wrong; nothing else goes there
 //! * `source`: the source against servers and files that misbehave
+//! * `structure`: who may know of whom
 //! * `support`: worlds, namespaces, witnesses
 //!
 //! A test makes its own [`support::World`] and shares nothing with others. Long campaigns run a stated fraction
 //! unless `TAGWALL_SOAK` is set. What cannot be run is skipped with a loud line, and fails where `CI` is set.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-#![expect(clippy::print_stderr, reason = "what is skipped is said")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says so by panicking, and tells its seed"
+)]
 
+mod busy;
 mod cli;
 mod dry_run;
 mod kernel;
+mod kill;
+mod packets;
 mod regression;
+mod replay;
 mod source;
+mod state;
+mod structure;
 mod support;

@@ -56,7 +56,7 @@ pub(super) fn environment(target: &Target, foreign: &[Foreign]) -> Vec<String> {
             )
         })
         .collect();
-    if target.backend.is_local() {
+    if target.backend.listens_here() {
         let unheard = listening::unheard(target.protocol, &target.ports);
         warnings.extend(
             unheard.iter().map(|port| format!("nothing listens on {} port {port} here", target.protocol.name())),

@@ -20,6 +20,8 @@ use crate::targets;
 pub(super) enum Without {
     /// It goes by the defaults.
     Defaults,
+    /// It was told to go by the defaults, so none may be there.
+    OnlyDefaults,
     /// It cannot go on.
     Error,
 }
@@ -38,8 +40,9 @@ impl Context {
     pub(super) fn load(global: &Global, without: Without, output: Output) -> Result<Self, CliError> {
         let mut config = match (&global.config, without) {
             (Some(path), _) => Config::read(path)?,
-            (None, _) if Path::new(DEFAULT_PATH).exists() => Config::read(Path::new(DEFAULT_PATH))?,
-            (None, Without::Defaults) => Config::defaults(),
+            (None, Without::OnlyDefaults) if is_there(DEFAULT_PATH) => return Err(CliError::ConfigIsThere),
+            (None, _) if is_there(DEFAULT_PATH) => Config::read(Path::new(DEFAULT_PATH))?,
+            (None, Without::Defaults | Without::OnlyDefaults) => Config::defaults(),
             (None, Without::Error) => return Err(CliError::NoConfig),
         };
         if let Some(feed) = &global.feed {
@@ -57,9 +60,13 @@ impl Context {
 
     /// Takes the lock of a pass. A state directory that cannot be written does not stop enforcement: then the
     /// firewall's own lock is the only one.
-    pub(super) fn lock(&self, output: Output) -> Result<Option<Lock>, CliError> {
+    /// What was read before may be another pass's past by now: the state is read again.
+    pub(super) fn lock(&mut self, output: Output) -> Result<Option<Lock>, CliError> {
         match self.state_dir.lock() {
-            Ok(lock) => Ok(Some(lock)),
+            Ok(lock) => {
+                self.state = self.state_dir.load()?.state;
+                Ok(Some(lock))
+            }
             Err(error @ StateError::Io { .. }) => {
                 output.warn(Failure::of(&error, None).message);
                 Ok(None)
@@ -89,6 +96,11 @@ impl Context {
     pub(super) fn kept(&self, names: &[String]) -> Result<Vec<Kept<'_>>, CliError> {
         Ok(targets::keep(self.targets(names)?, &self.config, &self.state))
     }
+}
+
+/// Whether a file is there, or may be: one that may not be looked at is not done without.
+fn is_there(path: &str) -> bool {
+    Path::new(path).try_exists().unwrap_or(true)
 }
 
 /// A feed is an address where it looks like one, a file otherwise.

@@ -40,7 +40,12 @@ pub fn main() -> ExitCode {
     let output = Output::new(&cli.global);
     log(cli.global.verbose);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.map_err(CliError::from).and_then(|runtime| runtime.block_on(run(cli, output)));
+    let result = runtime.map_err(CliError::from).and_then(|runtime| {
+        let result = runtime.block_on(run(cli, output));
+        // A read that hangs (a pipe, a dead network file system) must not keep the process.
+        runtime.shutdown_background();
+        result
+    });
     match result {
         Ok(status) => status.into(),
         Err(error) => {
@@ -85,6 +90,12 @@ pub enum CliError {
     /// There is no configuration and none was asked to do without.
     #[error("there is no configuration at `{}`", crate::config::DEFAULT_PATH)]
     NoConfig,
+    /// The defaults were asked for where there is a configuration.
+    #[error("there is a configuration at `{}`, and `--defaults` means to go without", crate::config::DEFAULT_PATH)]
+    ConfigIsThere,
+    /// A configuration that enforces nothing: an empty or cut off file must not pass for success.
+    #[error("the configuration has no targets, so nothing would be enforced")]
+    NoTargets,
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -116,7 +127,7 @@ impl CliError {
     const fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Refused(_) => ExitStatus::Refused,
-            Self::Unknown { .. } => ExitStatus::Usage,
+            Self::Unknown { .. } | Self::ConfigIsThere => ExitStatus::Usage,
             _ => ExitStatus::Failed,
         }
     }
@@ -132,6 +143,10 @@ impl CliError {
                  `tagwall sync --defaults` applies that"
                     .to_owned(),
             ),
+            Self::ConfigIsThere => Some("leave `--defaults` out, or move that file away".to_owned()),
+            Self::NoTargets => {
+                Some("give it a table `[targets.NAME]`; `config/tagwall.toml` explains each key".to_owned())
+            }
             Self::State(StateError::Locked { .. }) => {
                 Some("wait for the other pass to end, or end that process".to_owned())
             }

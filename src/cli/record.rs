@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use crate::accept;
+use crate::config::Policy;
 use crate::report::{Failure, Outcome, Report};
 use crate::source::{Fetched, Freshness};
 use crate::state::{Accepted, ListRecord, State, StateError};
@@ -51,12 +52,16 @@ impl Record<'_> {
                     source,
                 }));
             }
-            let keep: Vec<_> =
-                state.lists.values().map(|list| list.sha256).chain([fetched.publication.sha256]).collect();
-            // Documents that nothing refers to cost only space: next time will do.
+        }
+        let saved = dir.save(&state);
+        // Only once the old state is gone does nothing refer to the old documents.
+        if let (Ok(()), Some(fetched)) = (&saved, self.fetched) {
+            let lists = state.lists.values().map(|list| list.sha256);
+            let keep: Vec<_> = lists.chain([fetched.publication.sha256]).collect();
+            // What stays costs only space: next time will do.
             let _ = self.context.last_good.retain(&keep);
         }
-        told(dir.save(&state));
+        told(saved);
         warnings
     }
 
@@ -77,16 +82,28 @@ impl Record<'_> {
             }
         }
         state.lists.retain(|name, _| self.context.config.lists.contains_key(name));
+        let mut abandoned = Vec::new();
         for target in &self.report.targets {
             let record = state.targets.entry(target.target.name.clone()).or_default();
             record.last_attempt = Some(now);
             if matches!(target.outcome, Outcome::InSync(_) | Outcome::Applied(..)) {
                 record.last_verified = Some(now);
                 record.withdrawn = None;
+                record.lists.clone_from(&target.target.lists);
+            }
+            // Who only looks claims nothing.
+            let claims = target.target.policy != Policy::Observe;
+            if claims && matches!(target.outcome, Outcome::InSync(_) | Outcome::Applied(..)) {
+                let object = target.target.backend.unmarked_object();
+                let before = std::mem::replace(&mut record.unmarked, object);
+                if let Some(before) = before.filter(|before| record.claimed && record.unmarked.as_ref() != Some(before))
+                {
+                    abandoned.push((target.target.name.clone(), before));
+                }
                 record.claimed = true;
-                record.unmarked = target.target.backend.unmarked_object();
             }
         }
+        state.abandoned.extend(abandoned);
         state
     }
 

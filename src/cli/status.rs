@@ -20,7 +20,11 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
     let context = Context::load(global, Without::Defaults, output)?;
     let kept = context.kept(&args.target)?;
     let options = Options { purpose: Purpose::Status, overrides: Vec::new(), own_session: None, now: context.now };
-    let pass = if let Some(fetched) = Source::remembered(&context.config.source, &context.last_good)? {
+    let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(|error| {
+        output.warn(Failure::of(&error, None).message);
+        None
+    });
+    let pass = if let Some(fetched) = remembered {
         against(fetched, &context.config, &context.last_good, &context.state, &kept, &options).await
     } else {
         let failure = Failure {

@@ -13,10 +13,18 @@ use crate::reconcile::{Options, OwnSession, Pass, Purpose, pass};
 use crate::report::{Outcome, Report, json, text};
 
 pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<ExitStatus, CliError> {
-    let without = if args.dry_run || args.defaults { Without::Defaults } else { Without::Error };
-    let context = Context::load(global, without, output)?;
+    let without = match (args.defaults, args.dry_run) {
+        (true, _) => Without::OnlyDefaults,
+        (false, true) => Without::Defaults,
+        (false, false) => Without::Error,
+    };
+    let mut context = Context::load(global, without, output)?;
     // A dry run writes nothing, so it needs no lock and no state directory.
     let _lock = if args.dry_run { None } else { context.lock(output)? };
+    let context = context;
+    if context.config.targets.is_empty() {
+        return Err(CliError::NoTargets);
+    }
     let kept = context.kept(&args.target)?;
     let source = context.source()?;
     let options = Options {
@@ -34,7 +42,8 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
     if !args.dry_run && would_cut_session(&done.report) {
         output.say(text::render(&done.report, output.detail()));
         if output.ask("Go on and cut your own connection?") {
-            done = run(&Options { own_session: None, ..options.clone() }).await;
+            let again = run(&Options { own_session: None, ..options.clone() }).await;
+            done = together(done, again);
         }
     }
     let Pass { mut report, fetched, accepted } = done;
@@ -54,6 +63,21 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
     Ok(report.exit_status())
 }
 
+/// A pass that was run again for the sake of some targets: what the first one did to the others is told as done.
+fn together(first: Pass, mut second: Pass) -> Pass {
+    for (before, after) in first.report.targets.into_iter().zip(&mut second.report.targets) {
+        if matches!((&before.outcome, &after.outcome), (Outcome::Applied(..), Outcome::InSync(_))) {
+            *after = before;
+        }
+    }
+    for refusal in first.report.overridden {
+        if !second.report.overridden.contains(&refusal) {
+            second.report.overridden.push(refusal);
+        }
+    }
+    second
+}
+
 /// Prints a report: the result to stdout, its warnings to stderr.
 pub(super) fn print(report: &Report, format: Format, output: Output) -> Result<(), CliError> {
     for warning in &report.warnings {
@@ -71,9 +95,27 @@ fn would_cut_session(report: &Report) -> bool {
     report.targets.iter().any(|target| cuts(&target.outcome))
 }
 
-/// The connection that this command is typed over: sshd tells it as `client port server port`.
+/// The connection that this command is typed over: sshd tells it as `client port server port`. sudo drops the variable
+/// from the environment, so those of the parent processes are looked through, too.
 fn own_session() -> Option<OwnSession> {
-    parse_ssh_connection(&std::env::var("SSH_CONNECTION").ok()?)
+    let told = std::env::var("SSH_CONNECTION").ok();
+    parse_ssh_connection(&told.or_else(|| of_parents(std::process::id()))?)
+}
+
+fn of_parents(of: u32) -> Option<String> {
+    /// More than any shell in a multiplexer in a session has.
+    const GENERATIONS: usize = 16;
+    let mut process = of;
+    for _ in 0..GENERATIONS {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        process = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+        let environment = std::fs::read(format!("/proc/{process}/environ")).ok()?;
+        let found = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"SSH_CONNECTION="));
+        if let Some(found) = found {
+            return String::from_utf8(found.to_vec()).ok();
+        }
+    }
+    None
 }
 
 fn parse_ssh_connection(text: &str) -> Option<OwnSession> {

@@ -7,30 +7,32 @@ use super::CliError;
 use super::args::{Global, Withdraw};
 use super::context::{Context, Without};
 use super::output::Output;
+use crate::config::Target;
 use crate::exit::ExitStatus;
 use crate::reconcile::Kept;
 use crate::report::Failure;
 use crate::targets;
 
 pub(super) async fn run(global: &Global, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
-    let without = if args.defaults || args.orphans { Without::Defaults } else { Without::Error };
-    let context = Context::load(global, without, output)?;
-    if args.orphans { orphans(&context, args, output).await } else { withdraw(&context, args, output).await }
+    // What is wanted by no target is known only to the whole configuration: the defaults would call every target an orphan.
+    let without = if args.defaults { Without::OnlyDefaults } else { Without::Error };
+    let mut context = Context::load(global, without, output)?;
+    if args.orphans { orphans(&mut context, args, output).await } else { withdraw(&mut context, args, output).await }
 }
 
-async fn withdraw(context: &Context, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
-    let kept = context.kept(&args.target)?;
-    let names: Vec<&str> = kept.iter().map(|kept| kept.target.name.as_str()).collect();
-    if names.is_empty() {
+async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
+    let targets = context.targets(&args.target)?;
+    if targets.is_empty() {
         output.say("the configuration has no targets; `--orphans` removes what older ones left");
         return Ok(ExitStatus::Done);
     }
-    let question =
-        format!("Remove the rules of {}? On this host their ports are then open to everybody.", names.join(", "));
-    confirm(args, output, &question)?;
+    confirm(args, output, &question(&targets))?;
     let _lock = context.lock(output)?;
+    let context = &*context;
+    let kept = context.kept(&args.target)?;
     let mut state = context.state.clone();
     let mut status = ExitStatus::Done;
+    let mut lines = Vec::new();
     for Kept { target, provider } in &kept {
         let done = match provider {
             Ok(provider) => provider.withdraw().await.map_err(|error| Failure::of(&error, error.hint())),
@@ -41,7 +43,7 @@ async fn withdraw(context: &Context, args: &Withdraw, output: Output) -> Result<
                 let record = state.targets.entry(target.name.clone()).or_default();
                 record.withdrawn = Some(context.now);
                 record.claimed = false;
-                output.result(&format!("{}: {}\n", target.name, told(applied)))?;
+                lines.push(format!("{}: {}\n", target.name, told(applied)));
                 audit(context, "withdraw", &target.name, applied, output);
             }
             Err(failure) => {
@@ -50,11 +52,27 @@ async fn withdraw(context: &Context, args: &Withdraw, output: Output) -> Result<
             }
         }
     }
+    // Remembered first: a reader of the result that has gone must not cost the memory.
     context.state_dir.save(&state)?;
+    output.result(&lines.concat())?;
     Ok(status)
 }
 
-async fn orphans(context: &Context, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
+/// Says what withdrawing means for each kind of target.
+fn question(targets: &[&Target]) -> String {
+    let told = |target: &&Target| match target.backend.unmarked_object() {
+        Some(object) => format!("{}: empties {object}; your rules decide what that means.", target.name),
+        None => {
+            let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
+            let protocol = target.protocol.name();
+            format!("{}: {protocol} {} is then open to everybody.", target.name, ports.join(" "))
+        }
+    };
+    let lines: Vec<String> = targets.iter().map(told).collect();
+    format!("{}\nWithdraw?", lines.join("\n"))
+}
+
+async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
     let sweepers = targets::sweepers(&context.config);
     let unmarked = context.state.unmarked_leftovers(&context.config);
     let mut found = Vec::new();
@@ -78,11 +96,17 @@ async fn orphans(context: &Context, args: &Withdraw, output: Output) -> Result<E
         output.result(&format!("{} {}\n", orphan.object, orphan.mark))?;
     }
     if !found.is_empty() {
-        confirm(args, output, "Remove these?")?;
+        let question = "What they close is then open to everybody. If another configuration on this host has the same \
+                        owner, they may be its targets.\nRemove these?";
+        confirm(args, output, question)?;
     }
     let _lock = context.lock(output)?;
+    let context = &*context;
     let mut state = context.state.clone();
-    state.targets.retain(|name, _| !unmarked.iter().any(|(target, _)| target == name));
+    state
+        .targets
+        .retain(|name, record| !unmarked.contains(&(name.clone(), record.unmarked.clone().unwrap_or_default())));
+    state.abandoned.retain(|abandoned| !unmarked.contains(abandoned));
     for (sweeper, orphans) in found {
         let done = sweeper.remove_orphans(&orphans).await;
         let applied = done.map_err(|error| CliError::Failed(Failure::of(&error, error.hint())))?;
@@ -102,7 +126,7 @@ fn confirm(args: &Withdraw, output: Output, question: &str) -> Result<(), CliErr
     }
     Err(CliError::Refused(vec![Refusal {
         limit: Limit::Unconfirmed,
-        finding: "nobody said yes".to_owned(),
+        finding: "nobody said yes, and nothing was changed".to_owned(),
         choices: vec!["`--yes` says it for a script".to_owned()],
     }]))
 }

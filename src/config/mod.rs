@@ -119,6 +119,13 @@ impl Backend {
         }
     }
 
+    /// Whether a program of this host should listen on its ports: those that DNAT forwards are listened on elsewhere.
+    pub const fn listens_here(&self) -> bool {
+        match self {
+            Self::Nftables(raw) => matches!(raw.hook, Hook::Input),
+        }
+    }
+
     /// Whether it guards this host, so that it could cut the operator's own session.
     pub const fn is_local(&self) -> bool {
         match self {

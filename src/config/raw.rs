@@ -89,7 +89,8 @@ pub enum Kind {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct List {
-    /// Service tags by name, case ignored.
+    /// Service tags by name, case ignored. May be left out of a list that has `extra`.
+    #[serde(default)]
     pub tags: Vec<String>,
     /// Regions: of each tag the regional tags (`Storage` and `westeurope` is `Storage.WestEurope`) in place of the global one.
     #[serde(default)]

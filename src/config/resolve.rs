@@ -191,6 +191,10 @@ fn resolve_target(
     let Some(nftables) = raw.nftables else {
         return Err((format!("targets.{name}"), "has no firewall: give it one, such as `nftables = {}`".to_owned()));
     };
+    if raw.protocol == raw::Protocol::Udp && nftables.hook == raw::Hook::Prerouting {
+        let problem = "cannot be `prerouting` for UDP: broadcasts and multicasts would pass it; use `input`";
+        return Err((key("nftables.hook"), problem.to_owned()));
+    }
     check_nftables(&nftables).map_err(|(part, problem)| (key(&format!("nftables.{part}")), problem.to_owned()))?;
     Ok(Target {
         mark,
@@ -215,7 +219,7 @@ fn check_nftables(raw: &raw::Nftables) -> Result<(), (&'static str, &'static str
     match raw.mode {
         raw::Mode::Enforce => match of_set.into_iter().find(|(_, given)| *given) {
             Some((key, _)) => Err((key, "goes with `mode = \"set\"` only")),
-            None => Ok(()),
+            None => check_priority(raw),
         },
         raw::Mode::Set => {
             if let Some((key, _)) = of_enforce.into_iter().find(|(_, given)| *given) {
@@ -229,11 +233,33 @@ fn check_nftables(raw: &raw::Nftables) -> Result<(), (&'static str, &'static str
             if !named {
                 return Err(("table", "must be a family (`inet`, `ip` or `ip6`) and a name, such as `inet filter`"));
             }
+            if raw.table.as_deref() == Some("inet tagwall") {
+                return Err(("table", "is the table of tagwall's own chains: name one of yours"));
+            }
+            if raw.v4.is_some() && raw.v4 == raw.v6 {
+                return Err(("v6", "is the set of `v4`: a set holds one family"));
+            }
             if raw.v4.is_none() && raw.v6.is_none() {
                 return Err(("v4", "is missing, and so is `v6`: name at least one set"));
             }
             Ok(())
         }
+    }
+}
+
+/// Refuses priorities at which the rules would see packets too late, or connections too early.
+fn check_priority(raw: &raw::Nftables) -> Result<(), (&'static str, &'static str)> {
+    /// `NF_IP_PRI_NAT_DST` and `NF_IP_PRI_CONNTRACK`, of the kernel's netfilter headers.
+    const DNAT: i32 = -100;
+    const CONNECTION_TRACKING: i32 = -200;
+    match (raw.hook, raw.established, raw.priority) {
+        (raw::Hook::Prerouting, _, Some(DNAT..)) => {
+            Err(("priority", "must be below -100 on prerouting: after DNAT the ports are others"))
+        }
+        (_, raw::Established::Keep, Some(..=CONNECTION_TRACKING)) => {
+            Err(("priority", "must be above -200 with `established = \"keep\"`: before that no connection is known"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -255,7 +281,8 @@ fn refuse_fights(targets: &[Target]) -> Result<(), Problem> {
 fn fight(one: &Target, other: &Target) -> Option<String> {
     let (Backend::Nftables(a), Backend::Nftables(b)) = (&one.backend, &other.backend);
     match (a.mode, b.mode) {
-        (raw::Mode::Enforce, raw::Mode::Enforce) if a.hook == b.hook && one.protocol == other.protocol => {
+        // Whatever the hooks: an accept ends its own chain only.
+        (raw::Mode::Enforce, raw::Mode::Enforce) if one.protocol == other.protocol => {
             let port = one.ports.iter().find(|port| other.ports.contains(port))?;
             Some(format!(
                 "both judge {} port {port}, so only what both admit would pass; put both lists into one target",

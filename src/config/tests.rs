@@ -106,6 +106,15 @@ fn targets_need_lists_ports_and_a_firewall() {
         ),
         "`targets.edge.nftables.hook`",
     );
+    let nftables = |options: &str| target(&format!("lists = [\"entra\"]\nnftables = {{ {options} }}"));
+    refused(&nftables("hook = \"prerouting\", priority = -100"), "`targets.edge.nftables.priority`");
+    refused(&nftables("established = \"keep\", priority = -200"), "`targets.edge.nftables.priority`");
+    parse(&nftables("hook = \"prerouting\", priority = -101")).unwrap();
+    parse(&nftables("established = \"keep\", priority = -199")).unwrap();
+    refused(&nftables("mode = \"set\", table = \"inet tagwall\", v4 = \"a\""), "`targets.edge.nftables.table`");
+    refused(&nftables("mode = \"set\", table = \"inet f\", v4 = \"a\", v6 = \"a\""), "`targets.edge.nftables.v6`");
+    let udp = "lists = [\"entra\"]\nprotocol = \"udp\"\nnftables = { hook = \"prerouting\" }";
+    refused(&target(udp), "`targets.edge.nftables.hook`");
     let config = parse(&target("lists = [\"entra\"]\nports = [9443, 8443, 8443]\nnftables = {}")).unwrap();
     assert_eq!(config.targets[0].ports, [8443, 9443]);
 }
@@ -120,9 +129,9 @@ fn targets_that_would_fight_are_refused() {
     refused(&two("ports = [1, 2]\nnftables = {}", "ports = [2, 3]\nnftables = {}"), "port 2");
     let set = "nftables = { mode = \"set\", table = \"inet f\", v4 = \"s\" }";
     refused(&two(set, set), "both fill the set `s`");
+    refused(&two(enforce, "nftables = { hook = \"prerouting\" }"), "would fight with `targets.a`");
     // Negative controls: the same two, but apart.
     parse(&two("ports = [1]\nnftables = {}", "ports = [2]\nnftables = {}")).unwrap();
-    parse(&two(enforce, "nftables = { hook = \"prerouting\" }")).unwrap();
     parse(&two(enforce, "protocol = \"udp\"\nnftables = {}")).unwrap();
     parse(&two(set, "nftables = { mode = \"set\", table = \"inet f\", v4 = \"t\" }")).unwrap();
     parse(&two(set, "nftables = { mode = \"set\", table = \"inet g\", v4 = \"s\" }")).unwrap();

@@ -120,4 +120,8 @@ fn prefixes_are_judged_by_breadth_and_space() {
     let lenient = Limits { special: vec![SpecialSpace::Documentation], ..Limits::default() };
     check(&lenient, "192.0.2.0/24", None);
     check(&lenient, "10.0.0.0/16", Some(Limit::SpecialSpace));
+    // One kind of space that is allowed hides no other behind it.
+    let lenient = Limits { special: vec![SpecialSpace::Reserved], ..Limits::default() };
+    check(&lenient, "192.0.0.0/24", None);
+    check(&lenient, "192.0.0.0/22", Some(Limit::SpecialSpace));
 }

@@ -9,6 +9,7 @@ use tagwall_provider::{Admits, Family, Refusal};
 use super::number::{addresses, counted, thousands};
 use super::{Failure, Outcome, Published, Report, TargetReport};
 use crate::config::Policy;
+use crate::exit::ExitStatus;
 use crate::plan::{Plan, Side};
 use crate::reconcile::Purpose;
 use crate::source::Freshness;
@@ -121,8 +122,7 @@ impl Text {
         }
         match &target.outcome {
             Outcome::InSync(plan) => {
-                let place = if plan.steps.is_empty() { "in sync" } else { "in sync, however it is split" };
-                writeln!(self.out, "  {ADDED}{place}{ADDED:#}: {}", totals(plan))
+                writeln!(self.out, "  {ADDED}in sync{ADDED:#}: {}", totals(plan))
             }
             Outcome::Planned(_) if report.purpose == Purpose::Enforce => {
                 writeln!(self.out, "  {CHANGED}left as it is{CHANGED:#}: the policy is `{}`", Policy::Observe.name())
@@ -145,11 +145,18 @@ impl Text {
         self.reexpressed(&added, &removed)?;
         self.balance(plan, &added, &removed)?;
         if !plan.left.is_empty() {
-            let count = plan.left.prefixes().count();
+            let stored: Vec<String> = plan
+                .before
+                .prefixes()
+                .filter(|prefix| plan.left.meets(*prefix))
+                .map(|prefix| prefix.to_string())
+                .collect();
+            let first = stored.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
             writeln!(
                 self.out,
-                "  {CHANGED}!{CHANGED:#} {} no longer wanted and left: the policy is `{}`",
-                counted(count, "prefix", "prefixes"),
+                "  {CHANGED}!{CHANGED:#} admits {} beyond its lists ({first}{}) and keeps them: the policy is `{}`",
+                counted(stored.len(), "prefix", "prefixes"),
+                if stored.len() > 3 { ", …" } else { "" },
                 Policy::AddOnly.name()
             )?;
         }
@@ -266,7 +273,7 @@ impl Text {
         }
         writeln!(
             self.out,
-            "\n{BOLD}Orphans{BOLD:#}  ours, wanted by no target; `tagwall withdraw --orphans` removes them"
+            "\n{BOLD}Orphans{BOLD:#}  our mark, no target of this configuration; they still judge ports\n  `tagwall withdraw --orphans` removes them: not if another file wants them"
         )?;
         for orphan in orphans {
             writeln!(self.out, "  {CHANGED}?{CHANGED:#} {} {FAINT}{}{FAINT:#}", orphan.object, orphan.mark)?;
@@ -291,12 +298,17 @@ impl Text {
         .flatten()
         .collect();
         let parts = if parts.is_empty() { "no targets".to_owned() } else { parts.join(", ") };
-        let (lead, tail) = match (report.purpose, report.count("planned")) {
+        let planned = report.targets.iter().filter(|target| matches!(target.outcome, Outcome::Planned(_)));
+        let applicable = planned.filter(|target| target.target.policy != Policy::Observe).count();
+        let (lead, tail) = match (report.purpose, applicable) {
             (Purpose::DryRun, 0) => ("Dry run: ", ""),
             (Purpose::DryRun, _) => ("Dry run: ", "; nothing was changed, `tagwall sync` applies it"),
             (Purpose::Status, 1..) => ("", "; `tagwall sync` applies it"),
             _ => ("", ""),
         };
+        if self.detail == Detail::Quiet && report.exit_status() == ExitStatus::Done {
+            return Ok(());
+        }
         let gap = if self.detail == Detail::Quiet { "" } else { "\n" };
         writeln!(self.out, "{gap}{lead}{parts}{tail}")
     }

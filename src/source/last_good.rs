@@ -133,7 +133,7 @@ impl LastGood {
     /// # Errors
     /// Where something is stored and of no use.
     pub fn newest(&self, settings: &Settings) -> Result<Option<(Record, Vec<u8>)>, LastGoodError> {
-        let record = self.record(settings)?;
+        let record = self.record_of_any_kind(settings)?;
         record.map(|record| self.bytes(&record).map(|bytes| (record, bytes))).transpose()
     }
 
@@ -148,6 +148,27 @@ impl LastGood {
         let understood = serde_json::from_slice(&bytes).and_then(OnDisk::record);
         let (place, record) = understood.map_err(|source| LastGoodError::Record { path, source })?;
         Ok((place == location(&settings.kind)).then_some(record))
+    }
+
+    /// The record for these settings or else, where there is none, the newest of the same cloud from whatever kind of
+    /// source: a list that was fetched by hand serves as well as one that came by itself.
+    ///
+    /// # Errors
+    /// Where there is a record for these settings and it cannot be understood.
+    pub fn record_of_any_kind(&self, settings: &Settings) -> Result<Option<Record>, LastGoodError> {
+        if let Some(record) = self.record(settings)? {
+            return Ok(Some(record));
+        }
+        let prefix = format!("last-good-{}-", settings.cloud);
+        // Of the same kind there is only another file or mirror, which is not to stand in for this one.
+        let own = self.record_path(settings);
+        let all = files(&self.directory).unwrap_or_default().into_iter();
+        let of_cloud = all.filter(|path| name(path).starts_with(&prefix) && *path != own);
+        let records = of_cloud.filter_map(|path| {
+            let on_disk: OnDisk = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+            Some(on_disk.record().ok()?.1)
+        });
+        Ok(records.max_by_key(|record| record.confirmed_at))
     }
 
     /// The stored document with that hash, if there is one.

@@ -5,12 +5,12 @@
 //! at hand when this was written: it follows what others recorded of it and has not been run against Microsoft's site.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use jiff::civil::Date;
 use url::Url;
 
 use super::Cloud;
+use super::document::shown;
 use super::pins::Pins;
 
 /// How far ahead of today a document's date may lie. Real ones appear after their date; one dated far ahead by
@@ -50,15 +50,11 @@ pub(super) fn newest_link(page: &str, cloud: Cloud, pins: &Pins, today: Date) ->
 }
 
 fn near(refused: Option<&str>, other: Option<&str>) -> String {
-    let mut seen = String::new();
-    let shown = super::document::shown;
-    // Writing to a string cannot fail.
-    if let Some(address) = refused {
-        let _ = write!(seen, ", only one that may not be followed: `{}`", shown(address));
-    } else if let Some(address) = other {
-        let _ = write!(seen, ", only other files: `{}`", shown(address));
+    match (refused.map(shown), other.map(shown)) {
+        (Some(address), _) => format!(", only one that may not be followed: `{address}`"),
+        (None, Some(address)) => format!(", only other files: `{address}`"),
+        (None, None) => String::new(),
     }
-    seen
 }
 
 enum NoLink {

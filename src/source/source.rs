@@ -87,7 +87,7 @@ impl Source {
     /// Why there is no publication. One of another cloud is always an error, whatever is stored.
     pub async fn fetch(&self, last_good: Option<&LastGood>) -> Result<Fetched, SourceError> {
         let mut warnings = Vec::new();
-        let record = last_good.map_or(Ok(None), |last_good| last_good.record(&self.settings));
+        let record = last_good.map_or(Ok(None), |last_good| last_good.record_of_any_kind(&self.settings));
         let record = record.unwrap_or_else(|error| {
             warnings.push(chain(&error));
             None
@@ -133,13 +133,14 @@ impl Source {
 
     async fn obtain(&self, stored: Option<&Stored<'_>>, warnings: &mut Vec<String>) -> Result<Arrival, SourceError> {
         let settings = &self.settings;
-        let (http, limit) = match (&self.http, &settings.kind) {
-            (Some(http), _) => (http, settings.total_timeout),
-            (None, Kind::File(path)) => return read(path.clone(), settings.clone()).await,
-            (None, _) => return Err(SourceError::Settings { what: "it has no client".to_owned() }),
-        };
-        let mut fetch = Fetch { http, settings, stored, warnings };
+        let limit = settings.total_timeout;
         let arrival = async {
+            let http = match (&self.http, &settings.kind) {
+                (Some(http), _) => http,
+                (None, Kind::File(path)) => return read(path.clone(), settings.clone()).await,
+                (None, _) => return Err(SourceError::Settings { what: "it has no client".to_owned() }),
+            };
+            let mut fetch = Fetch { http, settings, stored, warnings };
             match &settings.kind {
                 Kind::Url(url) => fetch.document(url, settings.attempts).await,
                 Kind::Download | Kind::File(_) => fetch.newest().await,

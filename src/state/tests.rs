@@ -11,6 +11,7 @@ fn state() -> State {
         last_verified: None,
         withdrawn: Some(now),
         claimed: true,
+        lists: vec!["entra".to_owned()],
         unmarked: None,
     };
     state.targets.insert("edge".to_owned(), record);

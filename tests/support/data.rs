@@ -67,3 +67,12 @@ pub(crate) fn feed_failures() -> Option<Vec<(String, Vec<u8>)>> {
     bodies.sort();
     Some(bodies)
 }
+
+/// The real publications of one cloud, in the order of their dates: `Public`, `AzureGovernment` or `China`.
+pub(crate) fn of_cloud(folder: &str) -> Option<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(publications()?.join(folder)).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    // The date stands before the number in each name.
+    files.sort();
+    Some(files)
+}

@@ -6,8 +6,10 @@ pub(crate) mod feed;
 pub(crate) mod feed_document;
 pub(crate) mod feed_proxy;
 mod namespace;
+mod random;
 mod world;
 
 pub(crate) use addresses::{Addresses, assert_same};
 pub(crate) use namespace::{Namespace, is_first_user_namespace, skip, with_namespaces};
-pub(crate) use world::{EDGE, Run, TAGWALL, World, document, many, strs};
+pub(crate) use random::Random;
+pub(crate) use world::{EDGE, Run, TAGWALL, World, document, many, old_and_new, strs};

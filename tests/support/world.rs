@@ -27,6 +27,13 @@ pub(crate) fn many(count: usize) -> Vec<String> {
     v4.chain(["2001:db8:10::/48".to_owned(), "2001:db8:20::/48".to_owned()]).collect()
 }
 
+/// Two sets of prefixes with much in common in both families, and much that is not.
+pub(crate) fn old_and_new() -> [Vec<String>; 2] {
+    let all = many(48);
+    let with = |v4: &[String], v6: &str| [v4, &["2001:db8:20::/48".to_owned(), v6.to_owned()]].concat();
+    [with(&all[..36], "2001:db8:10::/48"), with(&all[12..48], "2001:db8:30::/48")]
+}
+
 /// Borrowed, as the builders take them.
 pub(crate) fn strs(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()
@@ -91,11 +98,11 @@ impl World {
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(TAGWALL);
         self.prepare(&mut command);
-        command.args(arguments.split_whitespace());
         let named = arguments.split_whitespace().any(|word| word == "-c" || word == "--config");
         if self.path("tagwall.toml").exists() && !named {
             command.args(["-c", "tagwall.toml"]);
         }
+        command.args(arguments.split_whitespace());
         command
     }
 

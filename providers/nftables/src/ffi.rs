@@ -18,7 +18,7 @@ use nix::libc;
 
 use crate::netlink::message::{Batch, comment};
 use crate::netlink::wire::{self, attr};
-use crate::rule::{Cmp, Expr, Rule, Verdict};
+use crate::rule::{Cmp, Expr, Rule};
 use crate::skeleton::BaseChain;
 
 /// A text as C has it. Names come out of [`crate::settings`], which lets no zero byte through; one that has it is
@@ -138,20 +138,11 @@ impl Expression for Expr {
                 &[Number(sys::NFTNL_EXPR_LOOKUP_SREG, register), Text(sys::NFTNL_EXPR_LOOKUP_SET, set)],
             ),
             Self::Counter => expression("counter", &[]),
-            Self::Verdict(Verdict::Goto(chain)) => expression(
-                "immediate",
-                &[
-                    Number(sys::NFTNL_EXPR_IMM_DREG, 0),
-                    Number(sys::NFTNL_EXPR_IMM_VERDICT, Verdict::GOTO),
-                    Text(sys::NFTNL_EXPR_IMM_CHAIN, chain),
-                ],
-            ),
             Self::Verdict(verdict) => {
-                let code = if *verdict == Verdict::Accept { Verdict::ACCEPT } else { Verdict::DROP };
-                expression(
-                    "immediate",
-                    &[Number(sys::NFTNL_EXPR_IMM_DREG, 0), Number(sys::NFTNL_EXPR_IMM_VERDICT, code)],
-                )
+                let (code, chain) = verdict.code();
+                let numbers = [Number(sys::NFTNL_EXPR_IMM_DREG, 0), Number(sys::NFTNL_EXPR_IMM_VERDICT, code)];
+                let chain = chain.map(|chain| Text(sys::NFTNL_EXPR_IMM_CHAIN, chain));
+                expression("immediate", &numbers.into_iter().chain(chain).collect::<Vec<_>>())
             }
             Self::Other(name) => unreachable!("`{name}` is only ever read"),
         }

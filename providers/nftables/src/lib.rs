@@ -27,6 +27,7 @@
 mod error;
 mod ffi;
 mod layout;
+mod listing;
 mod netlink;
 mod observe;
 mod place;

@@ -1,7 +1,5 @@
 //! Rules as data: what stands in a chain, compared by equality, counters left out.
 
-use std::fmt;
-
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
@@ -47,7 +45,7 @@ pub(crate) enum Expr {
     Counter,
     /// Decides.
     Verdict(Verdict),
-    /// Anything else, by its name.
+    /// Anything else, by its name: what this crate neither writes nor understands.
     Other(String),
 }
 
@@ -63,13 +61,31 @@ pub(crate) enum Cmp {
 pub(crate) enum Verdict {
     Accept,
     Drop,
+    /// Goes on in that chain, and behind this rule where that chain ends.
+    Jump(String),
+    /// Goes on in that chain, and behind the last jump where that chain ends.
     Goto(String),
+    /// Goes on behind the last jump; without one the policy decides.
+    Return,
 }
 
 impl Verdict {
     pub(crate) const DROP: u32 = 0;
     pub(crate) const ACCEPT: u32 = 1;
+    pub(crate) const JUMP: u32 = (-3i32).cast_unsigned();
     pub(crate) const GOTO: u32 = (-4i32).cast_unsigned();
+    pub(crate) const RETURN: u32 = (-5i32).cast_unsigned();
+
+    /// Its number, and the chain that it names.
+    pub(crate) fn code(&self) -> (u32, Option<&str>) {
+        match self {
+            Self::Drop => (Self::DROP, None),
+            Self::Accept => (Self::ACCEPT, None),
+            Self::Jump(chain) => (Self::JUMP, Some(chain)),
+            Self::Goto(chain) => (Self::GOTO, Some(chain)),
+            Self::Return => (Self::RETURN, None),
+        }
+    }
 }
 
 impl Expr {
@@ -85,55 +101,5 @@ impl Expr {
 
     pub(crate) fn equals(value: &[u8]) -> Self {
         Self::Cmp(Cmp::Equal, value.into())
-    }
-}
-
-impl fmt::Display for Rule {
-    /// Near enough to what nft would print to be recognised.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, expr) in self.exprs.iter().enumerate() {
-            write!(f, "{}{expr}", if index == 0 { "" } else { " " })?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Expr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex = |f: &mut fmt::Formatter<'_>, bytes: &[u8]| {
-            f.write_str("0x")?;
-            bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-        };
-        match self {
-            Self::Meta(4) => f.write_str("iif"),
-            Self::Meta(15) => f.write_str("meta nfproto"),
-            Self::Meta(16) => f.write_str("meta l4proto"),
-            Self::Meta(key) => write!(f, "meta {key}"),
-            Self::Conntrack(0) => f.write_str("ct state"),
-            Self::Conntrack(key) => write!(f, "ct {key}"),
-            Self::Fib { result, flags } => write!(f, "fib {result}/{flags}"),
-            Self::Payload { base: 2, offset: 2, length: 2 } => f.write_str("dport"),
-            Self::Payload { base: 1, offset: 12, length: 4 } => f.write_str("ip saddr"),
-            Self::Payload { base: 1, offset: 8, length: 16 } => f.write_str("ip6 saddr"),
-            Self::Payload { base, offset, length } => write!(f, "@{base},{offset},{length}"),
-            Self::Bitwise { mask, .. } => {
-                f.write_str("& ")?;
-                hex(f, mask)
-            }
-            // Ports and the like are two bytes in network order: those are read by people.
-            Self::Cmp(Cmp::Equal, value) if value.len() == 2 => {
-                write!(f, "{}", u16::from_be_bytes([value[0], value[1]]))
-            }
-            Self::Cmp(cmp, value) => {
-                f.write_str(if *cmp == Cmp::Equal { "" } else { "!= " })?;
-                hex(f, value)
-            }
-            Self::Lookup(set) => write!(f, "@{set}"),
-            Self::Counter => f.write_str("counter"),
-            Self::Verdict(Verdict::Accept) => f.write_str("accept"),
-            Self::Verdict(Verdict::Drop) => f.write_str("drop"),
-            Self::Verdict(Verdict::Goto(chain)) => write!(f, "goto {chain}"),
-            Self::Other(name) => f.write_str(name),
-        }
     }
 }

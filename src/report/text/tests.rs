@@ -135,7 +135,11 @@ async fn what_is_not_ours_and_what_is_left_over_is_told() {
       ! 1 prefix admitted by somebody else's rule already
       in sync: 1 IPv4 and 0 IPv6 prefixes
 
-    Orphans  ours, wanted by no target; `tagwall withdraw --orphans` removes them
+    Orphans  with our mark, and no target of this configuration: they still judge
+        their ports.
+      `tagwall withdraw --orphans` removes them, unless another configuration of
+          this
+      owner wants them
       ? chain old tagwall:test/old
 
     1 in sync

@@ -28,7 +28,7 @@ fn check_none(page: &str, seen: &str) {
 fn check_refused(address: &str) {
     check_none(
         &format!("<a href=\"{address}\">"),
-        &format!(", only one that may not be followed: `{}`", crate::source::document::shown(address)),
+        &format!(", only one that may not be followed: `{}`", shown(address)),
     );
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Habit {
     OverlooksTheSkeleton,
     WithdrawsTheNeighbour,
     LeavesTheSkeleton,
+    WithdrawsNothing,
+    WithdrawsNoEmptyTarget,
     CallsEverybodyAnOrphan,
     SeesNoOrphans,
     RemovesItselfWithTheOrphans,
@@ -165,6 +167,12 @@ impl Provider for Broken {
     }
 
     async fn withdraw(&self) -> Result<Applied, ProviderError> {
+        let empty = self.inner.observe().await?.entries.is_empty();
+        match self.habit {
+            Habit::WithdrawsNothing => return Ok(Applied::default()),
+            Habit::WithdrawsNoEmptyTarget if empty => return Ok(Applied::default()),
+            _ => {}
+        }
         let applied = self.inner.withdraw().await;
         match self.habit {
             Habit::WithdrawsTheNeighbour => {

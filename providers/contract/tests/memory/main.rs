@@ -185,6 +185,9 @@ async fn what_forgets_fails() {
     check(Habit::DropsWhatDoesNotFit, &[("over_capacity", "not refused")]).await;
     check(Habit::OverlooksTheSkeleton, &[("skeleton_drift", "the skeleton is Drifted")]).await;
     check(Habit::LeavesTheSkeleton, &[("withdrawn", "the skeleton was Absent")]).await;
+    let idle = ("withdrawn", "withdrew without a call");
+    check(Habit::WithdrawsNothing, &[idle, ("neighbours", idle.1), ("withdrawn_while_broken", idle.1)]).await;
+    check(Habit::WithdrawsNoEmptyTarget, &[idle]).await;
     check(Habit::SeesNoOrphans, &[("orphans", "is not listed"), ("failure_in_removing_orphans", "never noticed")])
         .await;
     check(Habit::ClosesForATag, &[("service_tag", "not refused")]).await;

@@ -377,7 +377,9 @@ fn verdict(mut data: Attributes<'_>) -> Option<Verdict> {
     match (code?, chain) {
         (Verdict::DROP, None) => Some(Verdict::Drop),
         (Verdict::ACCEPT, None) => Some(Verdict::Accept),
+        (Verdict::JUMP, Some(chain)) => Some(Verdict::Jump(chain)),
         (Verdict::GOTO, Some(chain)) => Some(Verdict::Goto(chain)),
+        (Verdict::RETURN, None) => Some(Verdict::Return),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What people change by hand around the entries is shown, and mended in one transaction.
 
-use tagwall_nftables::{Established, Hook, Mode, Nftables, Settings};
+use tagwall_nftables::{Established, Hook, Mode, Nftables, Protocol, Settings};
 use tagwall_provider::{Provider, Skeleton};
 
 use crate::support::{edge, in_namespace, list, nft, pass, prefixes, settings, wait, without_counts};
@@ -43,15 +43,15 @@ fn check(script: &str, line: &str) {
 
 #[test]
 fn rules_removed() {
-    check("flush chain inet tagwall edge-ports", "`iif 0x01000000 accept` is missing");
+    check("flush chain inet tagwall edge-ports", r#"`iif "lo" accept` is missing"#);
     check("flush chain inet tagwall edge-admit", "`counter drop` is missing");
 }
 
 #[test]
 fn rule_added() {
     check("insert rule inet tagwall edge-admit accept", "the rule `accept` is none of ours");
-    check("add rule inet tagwall edge-ports tcp dport 22 drop", "is none of ours");
-    check("add rule inet tagwall edge-ports tcp dport { 22, 23 } drop", "is none of ours");
+    check("add rule inet tagwall edge-ports tcp dport 22 drop", "the rule `tcp dport 22 drop` is none of ours");
+    check("add rule inet tagwall edge-ports tcp dport { 22, 23 } drop", "the rule `tcp dport @__set");
     let ours = r#"insert rule inet tagwall edge-admit accept comment "tagwall:test/edge""#;
     check(ours, "the rule `accept` is none of ours");
 }
@@ -63,7 +63,7 @@ fn rule_changed() {
             "flush chain inet tagwall edge-ports\nadd rule inet tagwall edge-ports iif lo accept comment \"tagwall:test/edge\"\nadd rule inet tagwall edge-ports {rule} comment \"tagwall:test/edge\""
         )
     };
-    let missing = "8443 goto edge-admit` is missing or was changed";
+    let missing = "the rule `tcp dport 8443 goto edge-admit` is missing or was changed";
     check(&rule("tcp dport 8444 goto edge-admit"), missing);
     check(&rule("tcp dport != 8443 goto edge-admit"), missing);
     check(&rule("udp dport 8443 goto edge-admit"), missing);
@@ -96,6 +96,66 @@ fn comment_lost() {
 #[test]
 fn policy_flipped() {
     check("add chain inet tagwall edge-ports { policy drop; }", "has the policy drop");
+}
+
+/// Every rule reads as nft lists it: those of ours, however they are configured, and what others may have added.
+fn check_texts(settings: &Settings, theirs: &[&str]) {
+    in_namespace(|| {
+        let provider = Nftables::new(settings.clone()).unwrap();
+        pass(&provider, &prefixes(DESIRED));
+        let rules = |chain: &str| -> Vec<String> {
+            let listing = without_counts(&list(&format!("chain inet tagwall {chain}")));
+            let rules = listing.lines().filter(|line| !line.contains("type filter hook"));
+            let rules = rules.filter_map(|line| line.strip_prefix("\t\t")).filter(|line| !line.starts_with("comment"));
+            rules.map(|line| line.replace(r#" comment "tagwall:test/edge""#, "")).collect()
+        };
+        let mut expected = Vec::new();
+        for chain in ["edge-ports", "edge-admit"] {
+            let missing = |rule| format!("chain {chain}: the rule `{rule}` is missing or was changed");
+            expected.extend(rules(chain).into_iter().map(missing));
+        }
+        let kept = matches!(settings.mode, Mode::Enforce { established: Established::Keep, .. });
+        assert_eq!(expected.len(), 1 + settings.ports.len() + usize::from(kept) + 2 + 1);
+        nft("flush chain inet tagwall edge-ports\nflush chain inet tagwall edge-admit");
+        for rule in theirs {
+            nft(&format!("add rule inet tagwall edge-admit {rule}"));
+        }
+        let listed = rules("edge-admit");
+        assert_eq!(listed.len(), theirs.len());
+        expected.extend(listed.into_iter().map(|rule| format!("chain edge-admit: the rule `{rule}` is none of ours")));
+        let Skeleton::Drifted(mut lines) = wait(provider.observe()).unwrap().skeleton else { panic!("no drift") };
+        lines.retain(|line| line.starts_with("chain edge-"));
+        expected.sort_unstable();
+        lines.sort_unstable();
+        assert_eq!(lines, expected);
+    });
+}
+
+#[test]
+fn rules_read_as_nft_lists_them() {
+    check_texts(&settings(), &[]);
+    let mode = Mode::Enforce { hook: Hook::Prerouting, established: Established::Keep, priority: None };
+    check_texts(&Settings { mode: mode.clone(), ports: vec![53, 65535], protocol: Protocol::Udp, ..settings() }, &[]);
+    let plain = [
+        "accept",
+        "return",
+        "ct state new accept",
+        "ct state established counter drop",
+        "tcp dport != 8443 accept",
+        "tcp sport 1024 drop",
+        "udp dport 53 return",
+        "ip saddr 198.51.100.7 accept",
+        "ip saddr 198.51.100.0/24 accept",
+        "ip saddr != 10.0.0.0/8 drop",
+        "ip daddr 192.0.2.1 tcp dport 8443 accept",
+        "ip6 saddr 2001:db8::1 drop",
+        "ip6 daddr 2001:db8::1 drop",
+        "meta nfproto ipv6 drop",
+        "meta l4proto udp drop",
+        "iif != \"lo\" drop",
+        "fib daddr type local accept",
+    ];
+    check_texts(&settings(), &plain);
 }
 
 fn ports_again(definition: &str) -> String {

@@ -223,6 +223,12 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
+    /// Whether nothing of the target is there: nobody is admitted, and what stands around is as it was when fresh.
+    pub(super) async fn is_gone(&mut self, target: Target) -> Result<bool, Stop> {
+        let skeleton = observe(&*self.provider(target).await).await?.skeleton;
+        Ok(self.admitted(target).await.is_empty() && skeleton == self.fresh.skeleton)
+    }
+
     /// Nothing of the target is there, as before it was first applied.
     pub(super) async fn check_gone(&mut self, target: Target) -> Verdict {
         let admitted = self.rig.admitted(target).await;

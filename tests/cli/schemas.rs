@@ -1,0 +1,107 @@
+//! The schemas in the repository: fresh, as strict as the program, and true of what it prints.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{EDGE, World, many, strs, with_namespaces};
+
+fn repository(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn schema(name: &str) -> jsonschema::Validator {
+    let text = fs::read_to_string(repository(&format!("config/{name}.schema.json"))).unwrap();
+    jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
+}
+
+/// The schemas in the repository are what the program prints. To write them anew:
+/// `tagwall generate schema config > config/tagwall.schema.json`, and `report` likewise.
+#[test]
+fn the_schemas_in_the_repository_are_fresh() {
+    with_namespaces(|| {
+        let world = World::empty();
+        for (of, file) in [("config", "config/tagwall.schema.json"), ("report", "config/report.schema.json")] {
+            let fresh = world.expect(0, &format!("generate schema {of}")).stdout;
+            let stored = fs::read_to_string(repository(file)).unwrap_or_default();
+            assert!(fresh == stored, "{file} is stale: write it anew with `tagwall generate schema {of} > {file}`");
+        }
+    });
+}
+
+#[test]
+fn the_schema_of_the_configuration_takes_what_tagwall_takes() {
+    let schema = schema("tagwall");
+    let valid =
+        |text: &str| schema.is_valid(&serde_json::to_value(toml::from_str::<toml::Value>(text).unwrap()).unwrap());
+    let mut files = vec![repository("config/tagwall.toml")];
+    files.extend(fs::read_dir(repository("config/examples")).unwrap().map(|entry| entry.unwrap().path()));
+    assert!(files.len() > 3);
+    for file in files {
+        assert!(valid(&fs::read_to_string(&file).unwrap()), "the schema refuses {}", file.display());
+    }
+    let refused = |text: &str| assert!(!valid(text), "the schema takes:\n{text}");
+    assert!(valid(EDGE));
+    refused(&EDGE.replace("tags =", "tag ="));
+    refused(&EDGE.replace("nftables = {}", "nftables = { mod = \"set\" }"));
+    refused(&EDGE.replace("nftables = {}", "nftables = { mode = \"sett\" }"));
+    refused(&EDGE.replace("nftables = {}", "ports = [65536]\nnftables = {}"));
+    refused(&EDGE.replace("nftables = {}", "ports = \"8443\"\nnftables = {}"));
+    refused(&EDGE.replace("nftables = {}", "policy = \"add\"\nnftables = {}"));
+    refused(&format!("{EDGE}[limits]\nloss = true\n"));
+    refused(&format!("{EDGE}[limits]\ntoo-broad = {{ v4 = 33 }}\n"));
+    refused(&format!("{EDGE}[limits]\nspecial = [\"intranet\"]\n"));
+    refused(&format!("{EDGE}[schedul]\ncron = \"1\"\n"));
+}
+
+#[test]
+fn every_report_fits_its_schema() {
+    with_namespaces(|| {
+        let schema = schema("report");
+        let world = World::edge(&strs(&many(32)));
+        let check = |arguments: &str, status: i32, outcome: Option<&str>| {
+            let run = world.expect(status, &format!("{arguments} --format json"));
+            let report = run.json();
+            let faults: Vec<String> = schema.iter_errors(&report).map(|error| error.to_string()).collect();
+            assert!(faults.is_empty(), "{arguments}: {faults:?}\n{report:#}");
+            assert_eq!(report["schema"], 1);
+            assert_eq!(report["exit_status"], status);
+            assert_eq!(report["targets"][0]["outcome"].as_str(), outcome, "{report:#}");
+            report
+        };
+        let report = check("sync -n", 2, Some("planned"));
+        assert_eq!(report["targets"][0]["add"].as_array().unwrap().len(), 34);
+        assert_eq!(report["targets"][0]["addresses"]["gained"]["ipv4"], "256");
+        assert_eq!(report["targets"][0]["addresses"]["gained"]["ipv6"], (2_u128 << 80).to_string());
+        assert!(report["dry_run"].as_bool().unwrap() && !report["targets"][0]["skeleton"][0].is_null());
+        let report = check("sync", 0, Some("applied"));
+        assert_eq!(report["dry_run"], false);
+        check("sync", 0, Some("in-sync"));
+        check("status", 0, Some("in-sync"));
+        world.feed(11, &[("AzureActiveDirectory", &strs(&many(8)))]);
+        let report = check("sync -n", 3, Some("refused"));
+        let refusal = &report["targets"][0]["refusal"];
+        assert_eq!((&refusal["limit"], &refusal["can_be_overridden"]), (&"loss".into(), &true.into()));
+        assert_eq!(report["targets"][0]["addresses"]["lost"]["ipv4"], "192");
+        let report = check("sync --override loss --reason because", 0, Some("applied"));
+        assert_eq!(report["overridden"][0]["limit"], "loss");
+        fs::remove_file(world.path("feed.json")).unwrap();
+        check("sync", 1, Some("failed"));
+        let report = check("status", 0, Some("in-sync"));
+        assert_eq!(report["publication"]["freshness"], "last-good");
+        fs::remove_dir_all(world.path("state")).unwrap();
+        let report = check("sync", 1, Some("failed"));
+        assert!(report["targets"][0]["error"]["message"].as_str().unwrap().contains("feed.json"), "{report:#}");
+        check("status", 1, Some("failed"));
+
+        let refused = |key: &str, value: Value| {
+            let mut wrong = report.clone();
+            wrong[key] = value;
+            assert!(!schema.is_valid(&wrong), "the schema takes {wrong:#}");
+        };
+        refused("schema", 2.into());
+        refused("targets", Value::Null);
+        refused("exit_status", "1".into());
+    });
+}
