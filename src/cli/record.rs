@@ -44,14 +44,14 @@ impl Record<'_> {
             told(dir.audit(&self.overridden()));
         }
         let state = self.next_state();
-        if let Some(fetched) = self.fetched {
-            if matches!(fetched.freshness, Freshness::Fresh | Freshness::NotModified) {
-                told(self.context.last_good.store(fetched).map_err(|source| StateError::Io {
-                    action: "store the publication in",
-                    path: dir.path().to_owned(),
-                    source,
-                }));
-            }
+        if let Some(fetched) = self.fetched
+            && matches!(fetched.freshness, Freshness::Fresh | Freshness::NotModified)
+        {
+            told(self.context.last_good.store(fetched).map_err(|source| StateError::Io {
+                action: "store the publication in",
+                path: dir.path().to_owned(),
+                source,
+            }));
         }
         let saved = dir.save(&state);
         // Only once the old state is gone does nothing refer to the old documents.

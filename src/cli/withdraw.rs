@@ -60,13 +60,12 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
 
 /// Says what withdrawing means for each kind of target.
 fn question(targets: &[&Target]) -> String {
-    let told = |target: &&Target| match target.backend.unmarked_object() {
-        Some(object) => format!("{}: empties {object}; your rules decide what that means.", target.name),
-        None => {
-            let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
-            let protocol = target.protocol.name();
-            format!("{}: {protocol} {} is then open to everybody.", target.name, ports.join(" "))
+    let told = |target: &&Target| {
+        if let Some(object) = target.backend.unmarked_object() {
+            return format!("{}: empties {object}; your rules decide what that means.", target.name);
         }
+        let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
+        format!("{}: {} {} is then open to everybody.", target.name, target.protocol.name(), ports.join(" "))
     };
     let lines: Vec<String> = targets.iter().map(told).collect();
     format!("{}\nWithdraw?", lines.join("\n"))
