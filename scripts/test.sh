@@ -64,7 +64,7 @@ target_directory=${CARGO_TARGET_DIR:-target}
 nextest_summary=$(mktemp -u)
 
 scripts_of_ours() { git ls-files -co --exclude-standard | while read -r file; do
-    if [[ -f $file && $(head -c 2 "$file") == '#!' ]] || [[ $file == *.sh ]]; then echo "$file"; fi
+    if [[ -f $file && $(head -c 2 "$file" | tr -d '\0') == '#!' ]] || [[ $file == *.sh ]]; then echo "$file"; fi
 done; }
 
 step_shell() {

@@ -65,11 +65,9 @@ pub fn resolve_pair(list: &List, older: &Publication, newer: &Publication) -> (P
 }
 
 /// What a target should admit: the union of its lists.
-pub fn desired<'a>(lists: impl Iterator<Item = &'a Resolved>) -> Desired {
-    let (listed, extra) = lists.fold((PrefixSet::new(), PrefixSet::new()), |(listed, extra), list| {
-        (listed.union(&list.listed), extra.union(&list.extra))
-    });
-    Desired::Prefixes { listed, held: Vec::new(), extra }
+pub fn desired(lists: &[&Resolved]) -> Desired {
+    let of = |part: fn(&Resolved) -> &PrefixSet| lists.iter().fold(PrefixSet::new(), |sum, list| sum.union(part(list)));
+    Desired::Prefixes { listed: of(|list| &list.listed), held: Vec::new(), extra: of(|list| &list.extra) }
 }
 
 fn of_tags(list: &List, tags: &[&Tag]) -> Resolved {

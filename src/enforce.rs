@@ -1,6 +1,7 @@
 //! One target of a pass: observed, planned, judged, applied and read back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tagwall_provider::{
     Applied, Cause, Desired, Limit, Observed, PrefixSet, Provider, ProviderError, Refusal, Skeleton,
@@ -11,11 +12,14 @@ use crate::desired::{self, Resolved};
 use crate::limits::Limits;
 use crate::plan::{Plan, plan};
 use crate::reconcile::{Options, Purpose};
-use crate::report::{Failure, Outcome};
+use crate::report::{Class, Failure, Outcome};
 use crate::state::State;
 
 /// How often a target that moves between reading and writing is read again before the pass gives it up.
 const CONFLICT_ATTEMPTS: u32 = 5;
+
+/// Lists by name, as a pass judged them. Shared, so that a daemon can keep what it enforced of them.
+pub type JudgedLists = BTreeMap<String, Arc<JudgedList>>;
 
 /// A list as a publication makes it, and what was found wrong with that.
 #[derive(Clone, Debug)]
@@ -54,17 +58,17 @@ pub(crate) struct Work<'a> {
 impl<'a> Work<'a> {
     pub(crate) fn new(
         target: &'a Target,
-        lists: &BTreeMap<&str, JudgedList>,
+        lists: &JudgedLists,
         state: &State,
         config: &'a Config,
         options: &'a Options,
     ) -> Self {
-        let own = || target.lists.iter().map(|list| &lists[list.as_str()]);
+        let own = || target.lists.iter().map(|list| &lists[list]);
         Self {
             target,
-            desired: desired::desired(own().map(|list| &list.resolved)),
+            desired: desired::desired(&own().map(|list| &list.resolved).collect::<Vec<_>>()),
             standing: own().flat_map(|list| list.standing.clone()).collect(),
-            measured: target.lists.iter().all(|name| lists[name.as_str()].measured || is_new(name, target, state)),
+            measured: target.lists.iter().all(|name| lists[name].measured || is_new(name, target, state)),
             overridden: Vec::new(),
             done: None,
             config,
@@ -84,9 +88,9 @@ impl<'a> Work<'a> {
                 }
                 Err(error @ ProviderError::Conflict(_)) => {
                     let hint = "something else keeps changing this firewall at the same time";
-                    return Outcome::Failed(Failure::of(&error, error.hint().or(Some(hint))));
+                    return Outcome::Failed(Failure::of_provider(&error, Some(hint)));
                 }
-                Err(error) => return Outcome::Failed(Failure::of(&error, error.hint())),
+                Err(error) => return Outcome::Failed(Failure::of_provider(&error, None)),
             }
         }
     }
@@ -114,7 +118,7 @@ impl<'a> Work<'a> {
         if let (Some(refusal), Some(_)) = (refusals.first(), &self.done) {
             let message =
                 format!("it was changed, moved before that could be read back, and is now refused: {refusal}");
-            return Ok(Outcome::Failed(Failure { message, hint: None }));
+            return Ok(Outcome::Failed(Failure { message, hint: None, class: Class::Conflict }));
         }
         if !refusals.is_empty() {
             return Ok(Outcome::Refused { refusals, plan: Some(Box::new(plan)) });

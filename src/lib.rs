@@ -7,9 +7,10 @@
 //!                              Report ─▶ text │ JSON │ exit status
 //! ```
 //!
-//! [`reconcile::pass`] is the whole of it in one function. [`desired`], [`plan`] and [`limits`] are pure: no input or
-//! output, no clock. Providers live in crates of their own under `providers/` and know nothing of this one;
-//! [`targets`] is the one place that knows them all. [`source`] knows no provider.
+//! [`reconcile::pass`] is the whole of it in one function, and [`daemon`] decides when it is run. [`desired`], [`plan`],
+//! [`limits`] and [`schedule`] are pure: no input or output, no clock. Providers live in crates of their own under
+//! `providers/` and know nothing of this one; [`targets`] is the one place that knows them all. [`source`] knows no
+//! provider.
 //!
 //! # Invariants
 //! * A pass always yields a whole report; a target that fails stops no other (`reconcile::tests`).
@@ -21,6 +22,7 @@
 pub mod accept;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod desired;
 pub mod enforce;
 pub mod exit;
@@ -30,7 +32,9 @@ pub mod limits;
 pub mod listening;
 pub mod plan;
 pub mod reconcile;
+pub mod record;
 pub mod report;
+pub mod schedule;
 pub mod source;
 pub mod state;
 pub mod targets;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use tagwall_provider::{Limit, Provider, Refusal};
 use crate::accept::{Baselines, judge_publication};
 use crate::config::{Config, List, Target};
 use crate::desired;
-use crate::enforce::{JudgedList, Work};
+use crate::enforce::{JudgedList, JudgedLists, Work};
 use crate::report::{Failure, Outcome, Published, Report, TargetReport};
 use crate::source::{Fetched, LastGood, Publication, Source};
 use crate::state::State;
@@ -69,6 +70,8 @@ pub struct Pass {
     pub fetched: Option<Fetched>,
     /// The lists that were accepted with it.
     pub accepted: Vec<String>,
+    /// Every list as it was judged; none where there was no publication to go by.
+    pub lists: JudgedLists,
 }
 
 /// Fetches, resolves, judges, plans and, unless it is a dry run, applies and verifies every target.
@@ -92,7 +95,7 @@ pub async fn pass(
 pub fn without_publication(targets: &[Kept<'_>], options: &Options, outcome: &Outcome) -> Pass {
     let mut report = Report::new(options, None);
     report.conclude_all(targets, outcome);
-    Pass { report, fetched: None, accepted: Vec::new() }
+    Pass { report, fetched: None, accepted: Vec::new(), lists: JudgedLists::new() }
 }
 
 /// The pass from a publication on.
@@ -113,45 +116,63 @@ pub async fn against(
         Err(refusal) if options.overrides.contains(&refusal.limit) => report.overridden.push(refusal),
         Err(refusal) => {
             report.conclude_all(targets, &Outcome::Refused { refusals: vec![refusal], plan: None });
-            return Pass { report, fetched: None, accepted: Vec::new() };
+            return Pass { report, fetched: None, accepted: Vec::new(), lists: JudgedLists::new() };
         }
     }
     let baselines = Baselines::load(config, &fetched.publication, last_good, state, &mut report.warnings);
     let lists = judge_lists(config, &fetched.publication, &baselines, options, &mut report);
-    enforce_all(config, &lists, state, targets, options, &mut report).await;
-    Pass { accepted: accepted(config, &lists, &report), report, fetched: Some(fetched) }
+    enforce_all(config, |_| &lists, state, targets, options, &mut report).await;
+    Pass { accepted: accepted(config, &lists, state, &report), report, fetched: Some(fetched), lists }
+}
+
+/// The pass of targets that were enforced before, to what was enforced: each has lists of its own, from the pass that
+/// last saw it right. No publication is needed, so this is how drift is mended without the network.
+///
+/// # Panics
+/// Where a target has no lists, or lacks one of them.
+pub async fn again(
+    published: Option<Published>,
+    enforced: &BTreeMap<String, JudgedLists>,
+    config: &Config,
+    state: &State,
+    targets: &[Kept<'_>],
+    options: &Options,
+) -> Report {
+    let mut report = Report::new(options, published);
+    enforce_all(config, |target| &enforced[&target.name], state, targets, options, &mut report).await;
+    report
 }
 
 /// Resolves every list and judges what it would become.
-fn judge_lists<'a>(
-    config: &'a Config,
+fn judge_lists(
+    config: &Config,
     publication: &Publication,
     baselines: &Baselines,
     options: &Options,
     report: &mut Report,
-) -> BTreeMap<&'a str, JudgedList> {
-    let judge = |(name, list): (&'a String, &List)| {
+) -> JudgedLists {
+    let judge = |(name, list): (&String, &List)| {
         let (resolved, mut refusals) = desired::resolve(list, publication);
         refusals.extend(baselines.judge(list, publication));
         let overridden = |refusal: &Refusal| options.overrides.contains(&refusal.limit);
         let (overridden, standing): (Vec<_>, Vec<_>) = refusals.into_iter().partition(overridden);
         report.overridden.extend(overridden);
-        (name.as_str(), JudgedList { resolved, standing, measured: baselines.has(name) })
+        (name.clone(), Arc::new(JudgedList { resolved, standing, measured: baselines.has(name) }))
     };
     config.lists.iter().map(judge).collect()
 }
 
 /// Brings every target to what its lists say, side by side.
-async fn enforce_all(
+async fn enforce_all<'a>(
     config: &Config,
-    lists: &BTreeMap<&str, JudgedList>,
+    lists: impl Fn(&Target) -> &'a JudgedLists,
     state: &State,
     targets: &[Kept<'_>],
     options: &Options,
     report: &mut Report,
 ) {
     let each = targets.iter().map(|kept| async {
-        let mut work = Work::new(kept.target, lists, state, config, options);
+        let mut work = Work::new(kept.target, lists(kept.target), state, config, options);
         let outcome = match &kept.provider {
             Ok(provider) => work.run(provider.as_ref()).await,
             Err(failure) => Outcome::Failed(failure.clone()),
@@ -168,17 +189,20 @@ async fn enforce_all(
 ///
 /// Every target of such a list was in the pass: what one target alone was brought to by an override must not pass for
 /// every other. A list with nothing to be measured by is measured by what its targets admit, so all of them must have
-/// let it through: or the next pass would take for agreed what this one refused, or never got to see.
-fn accepted(config: &Config, lists: &BTreeMap<&str, JudgedList>, report: &Report) -> Vec<String> {
+/// let it through: or the next pass would take for agreed what this one refused, or never got to see. A target that is
+/// withdrawn has no say: it admits nothing of ours.
+fn accepted(config: &Config, lists: &JudgedLists, state: &State, report: &Report) -> Vec<String> {
     let outcome = |target: &Target| report.targets.iter().find(|told| told.target.name == target.name);
     let let_through = |list: &JudgedList, told: &TargetReport| {
         list.measured || !matches!(told.outcome, Outcome::Refused { .. } | Outcome::Failed(_))
     };
     let is_accepted = |name: &str, list: &JudgedList| {
         let mut targets = config.targets.iter().filter(|target| target.lists.iter().any(|of| of == name));
-        list.standing.is_empty() && targets.all(|target| outcome(target).is_some_and(|told| let_through(list, told)))
+        let agrees =
+            |target: &Target| outcome(target).map_or(state.is_withdrawn(&target.name), |told| let_through(list, told));
+        list.standing.is_empty() && targets.all(agrees)
     };
-    lists.iter().filter(|(name, list)| is_accepted(name, list)).map(|(name, _)| (*name).to_owned()).collect()
+    lists.iter().filter(|(name, list)| is_accepted(name, list)).map(|(name, _)| name.clone()).collect()
 }
 
 /// Says what nothing else remembers.

@@ -100,6 +100,11 @@ impl Default for State {
 }
 
 impl State {
+    /// Whether a target's rules were withdrawn on purpose.
+    pub fn is_withdrawn(&self, target: &str) -> bool {
+        self.targets.get(target).is_some_and(|record| record.withdrawn.is_some())
+    }
+
     /// What targets once filled that cannot carry a mark, and that the configuration does not name any more: the
     /// target's name and the object.
     pub fn unmarked_leftovers(&self, config: &Config) -> Vec<(String, String)> {

@@ -9,22 +9,27 @@ use crate::state::State;
 
 /// Gives every target its provider. One that cannot be made fails alone, in its own report.
 pub fn keep<'a>(targets: Vec<&'a Target>, config: &Config, state: &State) -> Vec<Kept<'a>> {
-    let make = |target: &'a Target| {
-        let provider = match &target.backend {
-            #[cfg(feature = "nftables")]
-            Backend::Nftables(raw) => nftables::make(target, raw, config, state),
-            #[cfg(not(feature = "nftables"))]
-            Backend::Nftables(_) => {
-                let _ = (config, state);
-                Err(Failure {
-                    message: "this tagwall was built without nftables".to_owned(),
-                    hint: Some("build it with `--features nftables`".to_owned()),
-                })
-            }
-        };
-        Kept { target, provider }
-    };
-    targets.into_iter().map(make).collect()
+    targets.into_iter().map(|target| Kept { target, provider: provider(target, config, state) }).collect()
+}
+
+/// The provider of one target.
+///
+/// # Errors
+/// Where this build has none of the kind, or its settings cannot work.
+pub fn provider(target: &Target, config: &Config, state: &State) -> Result<Box<dyn Provider>, Failure> {
+    match &target.backend {
+        #[cfg(feature = "nftables")]
+        Backend::Nftables(raw) => nftables::make(target, raw, config, state),
+        #[cfg(not(feature = "nftables"))]
+        Backend::Nftables(_) => {
+            let _ = (config, state);
+            Err(Failure {
+                message: "this tagwall was built without nftables".to_owned(),
+                hint: Some("build it with `--features nftables`".to_owned()),
+                class: crate::report::Class::Rejected,
+            })
+        }
+    }
 }
 
 /// Providers that can find and remove what older configurations left, one for each kind of firewall whose truth can

@@ -6,6 +6,7 @@
 //! * `kernel`: what a command does to a live firewall
 //! * `packets`: who can connect
 //! * `state`: the lock and the state directory
+//! * `daemon`: the daemon as a process: signals, the service manager's socket, the lock
 //! * `dry_run`: that a dry run writes nothing, by a system call trace
 //! * `replay`: the real publications in the order of their dates, and the table of what is held
 //! * `kill`: passes that are killed at random moments
@@ -26,6 +27,7 @@
 
 mod busy;
 mod cli;
+mod daemon;
 mod dry_run;
 mod kernel;
 mod kill;

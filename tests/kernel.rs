@@ -92,13 +92,14 @@ fn what_was_changed_by_hand_is_shown_and_mended() {
         check("delete element inet tagwall edge-v4 { 192.0.2.0/25 }", "+ 192.0.2.0/25");
         check("flush set inet tagwall edge-v6", "+ 2001:db8:1::/48");
         check("flush chain inet tagwall edge-admit", "is missing or was changed");
+        check("flush chain inet tagwall edge-ports", "* mend: tcp port 8443 is open to everybody: ");
         check("insert rule inet tagwall edge-admit accept", "is none of ours");
         check("insert rule inet tagwall edge-ports tcp dport 8443 accept", "is none of ours");
         check("add chain inet tagwall edge-ports { policy drop; }", "chain edge-ports has the policy drop");
         check("delete chain inet tagwall edge-ports", "chain edge-ports is missing");
         check("add table inet tagwall { flags dormant; }", "dormant");
-        check("delete table inet tagwall", "create the chains and sets");
-        check("flush ruleset", "create the chains and sets");
+        check("delete table inet tagwall", "closes tcp port 8443 to everybody else");
+        check("flush ruleset", "closes tcp port 8443 to everybody else");
     });
 }
 

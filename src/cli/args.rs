@@ -26,7 +26,7 @@ Exit status: 0 done or nothing to do; 1 an error; 2 changes are pending (dry run
 A service tag is not authentication: it says where a packet comes from, not who sent it.";
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// The configuration [default: /etc/tagwall/tagwall.toml, where it is there]
@@ -65,6 +65,8 @@ pub enum Color {
 pub enum Command {
     /// One pass: fetch the publication, show the difference, apply it
     Sync(Sync),
+    /// The daemon: passes by a schedule, and whenever a firewall was changed
+    Run,
     /// What is enforced now, how old it is, what is wrong with it
     Status(Status),
     /// Check the configuration; changes nothing

@@ -38,18 +38,7 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn load(global: &Global, without: Without, output: Output) -> Result<Self, CliError> {
-        let mut config = match (&global.config, without) {
-            (Some(path), _) => Config::read(path)?,
-            (None, Without::OnlyDefaults) if is_there(DEFAULT_PATH) => return Err(CliError::ConfigIsThere),
-            (None, _) if is_there(DEFAULT_PATH) => Config::read(Path::new(DEFAULT_PATH))?,
-            (None, Without::Defaults | Without::OnlyDefaults) => Config::defaults(),
-            (None, Without::Error) => return Err(CliError::NoConfig),
-        };
-        if let Some(feed) = &global.feed {
-            config.source.kind = feed_kind(feed);
-        }
-        let path = global.state_dir.clone().or_else(|| config.state_dir.clone()).unwrap_or_else(StateDir::default_path);
-        let state_dir = StateDir::new(path);
+        let (config, state_dir) = configured(global, without)?;
         let loaded = state_dir.load()?;
         if let Some(warning) = loaded.warning {
             output.warn(warning);
@@ -96,6 +85,22 @@ impl Context {
     pub(super) fn kept(&self, names: &[String]) -> Result<Vec<Kept<'_>>, CliError> {
         Ok(targets::keep(self.targets(names)?, &self.config, &self.state))
     }
+}
+
+/// The configuration and the place of the state, as the options of every command say.
+pub(super) fn configured(global: &Global, without: Without) -> Result<(Config, StateDir), CliError> {
+    let mut config = match (&global.config, without) {
+        (Some(path), _) => Config::read(path)?,
+        (None, Without::OnlyDefaults) if is_there(DEFAULT_PATH) => return Err(CliError::ConfigIsThere),
+        (None, _) if is_there(DEFAULT_PATH) => Config::read(Path::new(DEFAULT_PATH))?,
+        (None, Without::Defaults | Without::OnlyDefaults) => Config::defaults(),
+        (None, Without::Error) => return Err(CliError::NoConfig),
+    };
+    if let Some(feed) = &global.feed {
+        config.source.kind = feed_kind(feed);
+    }
+    let path = global.state_dir.clone().or_else(|| config.state_dir.clone()).unwrap_or_else(StateDir::default_path);
+    Ok((config, StateDir::new(path)))
 }
 
 /// Whether a file is there, or may be: one that may not be looked at is not done without.

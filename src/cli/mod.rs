@@ -7,7 +7,7 @@ mod generate;
 mod output;
 mod prefixes;
 mod progress;
-mod record;
+mod run;
 mod status;
 mod sync;
 mod tags;
@@ -38,7 +38,9 @@ pub fn main() -> ExitCode {
         }
     };
     let output = Output::new(&cli.global);
-    log(cli.global.verbose);
+    // What a daemon does is what its log says: nobody sees a result.
+    let floor = u8::from(matches!(cli.command, Command::Run) && !cli.global.quiet);
+    log(cli.global.verbose.max(floor), output.colours_stderr());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(CliError::from).and_then(|runtime| {
         let result = runtime.block_on(run(cli, output));
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
     match cli.command {
         Command::Sync(args) => sync::run(&cli.global, &args, output).await,
+        Command::Run => run::run(&cli.global).await,
         Command::Status(args) => status::run(&cli.global, &args, output).await,
         Command::Check(args) => check::run(&cli.global, &args, output).await,
         Command::Prefixes(args) => prefixes::run(&cli.global, &args, output).await,
@@ -68,7 +71,7 @@ async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
 }
 
 /// Sends the log to stderr. `TAGWALL_LOG` takes filters (`tagwall=debug`).
-fn log(verbose: u8) {
+fn log(verbose: u8, colours: bool) {
     use tracing_subscriber::EnvFilter;
     let default = match verbose {
         0 => "warn",
@@ -76,7 +79,11 @@ fn log(verbose: u8) {
         _ => "tagwall=debug,tagwall_nftables=debug,info",
     };
     let filter = EnvFilter::try_from_env("TAGWALL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .without_time();
     // Only a test that runs two commands in one process finds one set already.
     let _ = subscriber.try_init();
 }

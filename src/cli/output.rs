@@ -99,6 +99,11 @@ impl Output {
         io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }
 
+    /// Whether what goes to stderr may have colours.
+    pub(super) fn colours_stderr(self) -> bool {
+        self.resolve(&io::stderr()) != anstream::ColorChoice::Never
+    }
+
     fn stderr(self, text: &str) {
         // Where stderr is gone there is nobody left to tell.
         let mut stderr = anstream::AutoStream::new(io::stderr().lock(), self.resolve(&io::stderr()));

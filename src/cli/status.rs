@@ -12,7 +12,7 @@ use super::output::Output;
 use super::{CliError, sync};
 use crate::exit::ExitStatus;
 use crate::reconcile::{Options, Purpose, against, without_publication};
-use crate::report::{Failure, Outcome, Report, TargetReport, json, text};
+use crate::report::{Class, Failure, Outcome, Report, TargetReport, json, text};
 use crate::source::Source;
 use crate::state::TargetRecord;
 
@@ -30,6 +30,7 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
         let failure = Failure {
             message: "no publication is known yet".to_owned(),
             hint: Some("`tagwall sync --dry-run` fetches one and shows what it would do".to_owned()),
+            class: Class::Rejected,
         };
         without_publication(&kept, &options, &Outcome::Failed(failure))
     };

@@ -7,9 +7,10 @@ use tagwall_provider::Limit;
 use super::args::{Format, Global, Sync};
 use super::context::{Context, Without};
 use super::output::Output;
-use super::{CliError, progress, record};
+use super::{CliError, progress};
 use crate::exit::ExitStatus;
 use crate::reconcile::{Options, OwnSession, Pass, Purpose, pass};
+use crate::record::Record;
 use crate::report::{Outcome, Report, json, text};
 
 pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<ExitStatus, CliError> {
@@ -46,11 +47,14 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
             done = together(done, again);
         }
     }
-    let Pass { mut report, fetched, accepted } = done;
+    let Pass { mut report, fetched, accepted, .. } = done;
     if !args.dry_run {
         let reason = args.reason.as_deref();
-        let pass = record::Record {
-            context: &context,
+        let pass = Record {
+            config: &context.config,
+            state_dir: &context.state_dir,
+            last_good: &context.last_good,
+            state: &context.state,
             report: &report,
             fetched: fetched.as_ref(),
             accepted: &accepted,

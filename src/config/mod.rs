@@ -15,6 +15,7 @@ use std::time::Duration;
 use tagwall_provider::{Family, OwnerMark, PrefixSet};
 
 use crate::limits::Limits;
+use crate::schedule::Schedule;
 use crate::source;
 
 pub use percent::Percent;
@@ -30,6 +31,8 @@ pub struct Config {
     pub owner: String,
     /// Where the publication comes from.
     pub source: source::Settings,
+    /// When the daemon makes its passes.
+    pub schedule: Schedule,
     /// Warn when the publication is older than this.
     pub stale: Duration,
     /// Where tagwall keeps its state, where the file says so.

@@ -17,6 +17,8 @@ pub struct Config {
     pub owner: Option<String>,
     /// Where the publication comes from.
     pub source: Source,
+    /// When the daemon makes its passes.
+    pub schedule: Schedule,
     /// Who: named selections of service tags.
     pub lists: BTreeMap<String, List>,
     /// Where: firewall objects and their ports.
@@ -57,6 +59,18 @@ pub struct Source {
     pub attempts: Option<u32>,
     /// How old the last good publication may be to be used when fetching fails; 30 d by default.
     pub last_good_max_age: Option<TimeSpan>,
+}
+
+/// When the daemon makes its passes.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Schedule {
+    /// A crontab(5) line of exactly five fields, 0 and 7 are Sunday; `"23 */6 * * *"` by default.
+    pub cron: Option<String>,
+    /// How far a pass may be put off, so that not all hosts ask at once, at most 24 h; `"10m"` by default.
+    pub jitter: Option<TimeSpan>,
+    /// The time zone that the line is in (`"Europe/Berlin"`); the system's by default.
+    pub time_zone: Option<String>,
 }
 
 /// Which of Microsoft's clouds.

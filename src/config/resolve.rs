@@ -5,17 +5,21 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tagwall_provider::{Family, IpNet, OwnerMark, PrefixSet};
 use url::Url;
 
 use super::{Backend, Config, List, Origin, Target, raw};
 use crate::limits::Limits;
+use crate::schedule::{LONGEST_JITTER, Schedule};
 use crate::source::{self, Cloud};
 
 /// A key, as a path, and what is wrong with its value.
 type Problem = (String, String);
 
 const DEFAULT_PORT: u16 = 8443;
+const DEFAULT_CRON: &str = "23 */6 * * *";
+const DEFAULT_JITTER: Duration = Duration::from_secs(10 * 60);
 const DEFAULT_STALE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
 
 pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Problem> {
@@ -45,6 +49,7 @@ pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Proble
     };
     Ok(Config {
         source: resolve_source(raw.source, relative_to)?,
+        schedule: resolve_schedule(&raw.schedule, &owner)?,
         stale: raw.limits.stale.map_or(DEFAULT_STALE, |span| span.0),
         state_dir: raw.state.dir.map(|dir| relative_to.join(dir)),
         origin,
@@ -99,6 +104,23 @@ fn resolve_source(raw: raw::Source, relative_to: &Path) -> Result<source::Settin
         last_good_max_age: raw.last_good_max_age.map_or(default.last_good_max_age, |span| span.0),
         ..default
     })
+}
+
+fn resolve_schedule(raw: &raw::Schedule, owner: &str) -> Result<Schedule, Problem> {
+    let key = |part: &str| format!("schedule.{part}");
+    let jitter = raw.jitter.map_or(DEFAULT_JITTER, |span| span.0);
+    if jitter > LONGEST_JITTER {
+        return Err((key("jitter"), "is longer than 24 h".to_owned()));
+    }
+    let zone = match &raw.time_zone {
+        None => TimeZone::system(),
+        Some(name) => TimeZone::get(name).map_err(|_| {
+            let known = "write one such as `Europe/Berlin` or `UTC` (they come with the package `tzdata`)";
+            (key("time-zone"), format!("names `{name}`, which is no time zone known here; {known}"))
+        })?,
+    };
+    let line = raw.cron.as_deref().unwrap_or(DEFAULT_CRON);
+    Schedule::new(line, jitter, zone, owner).map_err(|problem| (key("cron"), problem))
 }
 
 fn resolve_list(name: &str, raw: &raw::List, global: &Limits) -> Result<List, Problem> {

@@ -40,6 +40,25 @@ fn the_defaults_are_those_of_the_documentation() {
 }
 
 #[test]
+fn the_schedule_is_checked_when_it_is_read() {
+    let next = |text: &str| {
+        let now = "2026-07-01T00:00:00Z".parse().unwrap();
+        parse(text).unwrap().schedule.next_after(now).unwrap().to_string()
+    };
+    assert_eq!(next("[schedule]\ncron = \"30 4 * * *\"\njitter = \"0s\"\ntime-zone = \"UTC\""), "2026-07-01T04:30:00Z");
+    assert_eq!(
+        next("[schedule]\ncron = \"30 4 * * *\"\njitter = \"0s\"\ntime-zone = \"Europe/Berlin\""),
+        "2026-07-01T02:30:00Z"
+    );
+    // Every six hours and at most ten minutes later, whatever the zone of this system.
+    assert_ne!(parse("owner = \"a\"").unwrap().schedule, parse("owner = \"b\"").unwrap().schedule);
+    refused("[schedule]\ncron = \"@daily\"", "`schedule.cron` has `@daily`: write five fields");
+    refused("[schedule]\njitter = \"25h\"", "`schedule.jitter` is longer than 24 h");
+    refused("[schedule]\ntime-zone = \"Europe/Atlantis\"", "`schedule.time-zone` names `Europe/Atlantis`");
+    refused("[schedule]\nseconds = 3", "unknown field `seconds`");
+}
+
+#[test]
 fn the_annotated_example_and_every_other_one_is_valid() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let mut files = vec![dir.join("tagwall.toml")];

@@ -67,7 +67,7 @@ fn a_target_admits_the_union_of_its_lists() {
         "[lists.a]\ntags = [\"Alpha\"]\n[lists.b]\ntags = [\"Beta\"]\nextra = [\"203.0.113.7\"]\n{TARGET}"
     ));
     let lists: Vec<Resolved> = config.lists.values().map(|list| resolve(list, &tags()).0).collect();
-    let desired = desired(lists.iter());
+    let desired = desired(&lists.iter().collect::<Vec<_>>());
     assert_eq!(desired.prefixes(), set(&["192.0.2.0/24", "2001:db8::/48", "203.0.113.7/32"]));
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use tagwall_provider::{Applied, Orphan, Refusal};
+use tagwall_provider::{Applied, Orphan, ProviderError, Refusal};
 
 use crate::accept;
 use crate::config::Target;
@@ -95,10 +95,43 @@ pub struct Failure {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// What kind of failure it is.
+    pub class: Class,
+}
+
+/// What kind of failure something is: the provider contract's classes, for every error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It may work when tried again soon.
+    Transient,
+    /// Somebody has to grant something first.
+    Denied,
+    /// Something else kept changing the target.
+    Conflict,
+    /// It will not work as it is, however often it is tried.
+    Rejected,
+}
+
+impl Class {
+    /// Whether it is worth trying again before the next tick.
+    pub const fn may_pass(self) -> bool {
+        matches!(self, Self::Transient | Self::Conflict)
+    }
 }
 
 impl Failure {
-    /// The telling of an error.
+    /// The telling of a provider's error, with its own hint or else this one.
+    pub fn of_provider(error: &ProviderError, hint: Option<&str>) -> Self {
+        let class = match error {
+            ProviderError::Transient(_) => Class::Transient,
+            ProviderError::Denied(_) => Class::Denied,
+            ProviderError::Conflict(_) => Class::Conflict,
+            ProviderError::Rejected { .. } => Class::Rejected,
+        };
+        Self { class, ..Self::of(error, error.hint().or(hint)) }
+    }
+
+    /// The telling of an error that trying again does not mend.
     pub fn of(error: &dyn Error, hint: Option<&str>) -> Self {
         let mut message = error.to_string();
         let mut next = error.source();
@@ -107,7 +140,7 @@ impl Failure {
             message.push_str(&cause.to_string());
             next = cause.source();
         }
-        Self { message, hint: hint.map(str::to_owned) }
+        Self { message, hint: hint.map(str::to_owned), class: Class::Rejected }
     }
 }
 
@@ -154,13 +187,12 @@ impl TargetReport {
 impl Outcome {
     /// What comes of a source that yields no publication.
     pub fn of_source_error(error: &SourceError) -> Self {
-        match error {
-            SourceError::WrongCloud { wanted, found, .. } => {
-                let refusal = accept::wrong_cloud(wanted.document_name(), found);
-                Self::Refused { refusals: vec![refusal], plan: None }
-            }
-            _ => Self::Failed(Failure::of(error, error.hint())),
+        if let SourceError::WrongCloud { wanted, found, .. } = error {
+            let refusal = accept::wrong_cloud(wanted.document_name(), found);
+            return Self::Refused { refusals: vec![refusal], plan: None };
         }
+        let class = if error.is_transient() { Class::Transient } else { Class::Rejected };
+        Self::Failed(Failure { class, ..Failure::of(error, error.hint()) })
     }
 
     /// Its name in reports.
@@ -234,6 +266,17 @@ impl Report {
     pub fn exit_status(&self) -> ExitStatus {
         let outcomes = self.targets.iter().map(|target| &target.outcome).chain(&self.outcome_without_targets);
         outcomes.map(|outcome| outcome.exit_status(self.purpose)).max().unwrap_or(ExitStatus::Done)
+    }
+
+    /// Whether the same may come out better when tried again before the next tick: something failed that may pass,
+    /// or the source had nothing and the last good publication stood in.
+    pub fn may_improve(&self) -> bool {
+        let stood_in = |published: &Published| matches!(published.freshness, Freshness::LastGood { .. });
+        let outcomes = self.targets.iter().map(|target| &target.outcome).chain(&self.outcome_without_targets);
+        self.publication.as_ref().is_some_and(stood_in)
+            || outcomes
+                .into_iter()
+                .any(|outcome| matches!(outcome, Outcome::Failed(failure) if failure.class.may_pass()))
     }
 
     /// The outcomes of one kind.

@@ -233,7 +233,7 @@ impl Text {
                 self.refusals(refusals)?;
                 writeln!(self.out, "  nothing was changed")
             }
-            Outcome::Failed(Failure { message, hint }) => {
+            Outcome::Failed(Failure { message, hint, .. }) => {
                 writeln!(self.out, "  {REMOVED}failed{REMOVED:#}: {message}")?;
                 match hint {
                     Some(hint) => writeln!(self.out, "  hint: {hint}"),

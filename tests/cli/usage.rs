@@ -32,6 +32,7 @@ fn help_of_every_verb() {
 
         Commands:
           sync      One pass: fetch the publication, show the difference, apply it
+          run       The daemon: passes by a schedule, and whenever a firewall was changed
           status    What is enforced now, how old it is, what is wrong with it
           check     Check the configuration; changes nothing
           prefixes  Print the prefixes of a list or a tag, one a line

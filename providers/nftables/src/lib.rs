@@ -5,6 +5,7 @@
 //!  provider              session: read, compare, change
 //!    │                      ├─ snapshot   what stands there, read so that it can be believed
 //!    │                      ├─ skeleton   what should stand around the elements, and how that differs
+//!    │                      ├─ consequence  what that means for packets
 //!    │                      ├─ observe    snapshot ─▶ Observed
 //!    ▼                      ├─ write      what changes around the elements ─▶ transaction
 //!  place, pure              └─ netlink    messages, parser, socket; ffi: libnftnl
@@ -24,6 +25,7 @@
 //! * **An accept ends only our own chain.** Nothing here opens a port that another table closes: such chains are
 //!   reported as in the way.
 
+mod consequence;
 mod error;
 mod ffi;
 mod layout;

@@ -48,6 +48,13 @@ fn clause<'a>(f: &mut fmt::Formatter<'_>, first: &Expr, rest: &'a [Expr]) -> Res
             write!(f, " {}", states(mask))?;
             Ok(rest)
         }
+        [Expr::Bitwise { mask, xor }, Expr::Cmp(cmp, bytes), rest @ ..]
+            if is_address(load) && xor.iter().all(|byte| *byte == 0) && prefix_length(mask).is_some() =>
+        {
+            let length = prefix_length(mask).unwrap_or_default();
+            write!(f, " {}{}/{length}", if *cmp == Cmp::Equal { "" } else { "!= " }, value(load, bytes))?;
+            Ok(rest)
+        }
         [Expr::Cmp(cmp, bytes), rest @ ..] => {
             write!(f, " {}{}", if *cmp == Cmp::Equal { "" } else { "!= " }, value(load, bytes))?;
             Ok(rest)
@@ -73,11 +80,12 @@ fn name(f: &mut fmt::Formatter<'_>, expr: &Expr) -> fmt::Result {
         Expr::Fib { result, flags } => write!(f, "fib {result}/{flags}"),
         Expr::Payload { base: 2, offset: 0, length: 2 } => f.write_str("sport"),
         &Expr::DESTINATION_PORT => f.write_str("dport"),
-        // Fewer bytes than an address has are those of a prefix.
-        Expr::Payload { base: 1, offset: 12, length: 1..=4 } | &Expr::SOURCE_V6 => f.write_str("saddr"),
-        Expr::Payload { base: 1, offset: 16, length: 1..=4 } | Expr::Payload { base: 1, offset: 24, length: 16 } => {
-            f.write_str("daddr")
+        // Fewer bytes than an address has are those of a prefix. (Fewer than 4 at 8 may be fields of IPv4's header.)
+        Expr::Payload { base: 1, offset: 12, length: 1..=4 } | Expr::Payload { base: 1, offset: 8, length: 4..=16 } => {
+            f.write_str("saddr")
         }
+        Expr::Payload { base: 1, offset: 16, length: 1..=4 }
+        | Expr::Payload { base: 1, offset: 24, length: 4..=16 } => f.write_str("daddr"),
         Expr::Payload { base, offset, length } => {
             let header = match base {
                 0 => "ll",
@@ -121,21 +129,42 @@ fn value(load: &Expr, bytes: &[u8]) -> String {
         Expr::Payload { base: 2, offset: 0 | 2, length: 2 } => {
             bytes.try_into().map(|port| u16::from_be_bytes(port).to_string()).ok()
         }
-        Expr::Payload { base: 1, offset: 12 | 16, length: 1..=4 } => address(bytes),
-        Expr::Payload { base: 1, offset: 8 | 24, length: 16 } => {
-            <[u8; 16]>::try_from(bytes).map(|address| Ipv6Addr::from(address).to_string()).ok()
+        Expr::Payload { base: 1, offset: 12 | 16, length: 1..=4 } => {
+            beginning(bytes).map(|address: [u8; 4]| Ipv4Addr::from(address).to_string() + &length(bytes, 4))
+        }
+        Expr::Payload { base: 1, offset: 8 | 24, length: 4..=16 } => {
+            beginning(bytes).map(|address: [u8; 16]| Ipv6Addr::from(address).to_string() + &length(bytes, 16))
         }
         _ => None,
     };
     known.unwrap_or_else(|| hex(bytes))
 }
 
-/// An IPv4 address, or the prefix that its first bytes are.
-fn address(bytes: &[u8]) -> Option<String> {
-    let mut whole = [0; 4];
-    whole.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    let length = if bytes.len() == 4 { String::new() } else { format!("/{}", bytes.len() * 8) };
-    Some(format!("{}{length}", Ipv4Addr::from(whole)))
+fn is_address(load: &Expr) -> bool {
+    matches!(
+        load,
+        Expr::Payload { base: 1, offset: 12 | 16, length: 4 } | Expr::Payload { base: 1, offset: 8 | 24, length: 16 }
+    )
+}
+
+/// How many one bits a mask begins with, where it has no others.
+fn prefix_length(mask: &[u8]) -> Option<u32> {
+    let ones: u32 = mask.iter().map(|byte| byte.count_ones()).sum();
+    let first = mask.iter().position(|byte| *byte != 0xff).unwrap_or(mask.len());
+    let leading = mask.get(first).map_or(0, |byte| byte.leading_ones()) + u32::try_from(first * 8).ok()?;
+    (ones == leading).then_some(leading)
+}
+
+/// An address that begins with these bytes and goes on with zeros.
+fn beginning<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    let mut address = [0; N];
+    address.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(address)
+}
+
+/// The length of the prefix that so many bytes of an address are; nothing for a whole one.
+fn length(bytes: &[u8], whole: usize) -> String {
+    if bytes.len() == whole { String::new() } else { format!("/{}", bytes.len() * 8) }
 }
 
 /// The states of a mask: `NF_CT_STATE_BIT`.

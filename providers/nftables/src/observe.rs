@@ -7,6 +7,7 @@ use tagwall_provider::{
     Skeleton as Around, Slot, StoredId,
 };
 
+use crate::consequence::consequences;
 use crate::layout::Layout;
 use crate::netlink::parse::ChainSeen;
 use crate::netlink::wire;
@@ -71,6 +72,11 @@ pub(crate) fn observed(
             entries.extend(stored.ranges.iter().map(|range| Entry { admits: Admits::Range(*range), slot, id: None }));
             lines.extend(stored.odd.iter().cloned());
         }
+    }
+    if let Layout::Enforce(skeleton) = layout
+        && !(mend.absent || lines.is_empty() && mend.occupied.is_empty())
+    {
+        lines.splice(..0, consequences(skeleton, seen));
     }
     let around = match (mend.absent, lines.is_empty()) {
         (true, _) => Around::Absent,

@@ -53,7 +53,7 @@ fn skeleton_edits(layout: &Layout, observed: &Observed) -> Vec<SkeletonEdit> {
             lines.iter().map(|line| SkeletonEdit { description: format!("mend: {line}") }).collect()
         }
         (Around::Absent, Layout::Enforce(skeleton)) => {
-            vec![SkeletonEdit { description: skeleton.summary().to_owned() }]
+            vec![SkeletonEdit { description: skeleton.summary() }]
         }
         (Around::Absent, Layout::Set(_)) | (Around::Intact, _) => Vec::new(),
     }

@@ -2,11 +2,12 @@
 
 use tagwall_provider::{Family, PerFamily};
 
+use crate::consequence::ports_named;
 use crate::netlink::message::{key_length, key_type};
 use crate::netlink::parse::{ChainSeen, SetSeen};
 use crate::netlink::wire;
 use crate::rule::{Cmp, Expr, Rule, Verdict};
-use crate::settings::{Established, Hook, Names, Settings, TABLE};
+use crate::settings::{Established, Hook, Names, Protocol, Settings, TABLE};
 use crate::snapshot::Structure;
 
 /// Where a base chain hooks in.
@@ -25,8 +26,9 @@ pub(crate) struct Skeleton {
     pub(crate) base: BaseChain,
     pub(crate) ports: Vec<Rule>,
     pub(crate) admit: Vec<Rule>,
-    hook: Hook,
-    summary: String,
+    pub(crate) hook: Hook,
+    pub(crate) protocol: Protocol,
+    pub(crate) port_numbers: Vec<u16>,
 }
 
 /// What has to happen to a chain.
@@ -113,19 +115,14 @@ impl Skeleton {
         admit.push(rule(vec![Expr::Counter, verdict(Verdict::Drop)]));
 
         let base = BaseChain { hook: hook.number(), priority: priority.unwrap_or(hook.priority()) };
-        let listed: Vec<String> = settings.ports.iter().map(u16::to_string).collect();
-        let summary = format!(
-            "create the chains and sets of {} port {} on hook {hook}, priority {}, in table inet {TABLE}",
-            settings.protocol,
-            listed.join(", "),
-            base.priority,
-        );
-        Self { mark, names, base, ports, admit, hook, summary }
+        let (protocol, port_numbers) = (settings.protocol, settings.ports.clone());
+        Self { mark, names, base, ports, admit, hook, protocol, port_numbers }
     }
 
     /// What making it from nothing is called.
-    pub(crate) fn summary(&self) -> &str {
-        &self.summary
+    pub(crate) fn summary(&self) -> String {
+        let ports = ports_named(self.protocol, &self.port_numbers);
+        format!("create chains on {}, priority {}: closes {ports} to everybody else", self.hook, self.base.priority)
     }
 
     /// Compares with what stands there.

@@ -28,7 +28,7 @@ pub(crate) struct Structure {
     pub(crate) table: Option<TableSeen>,
     /// The chains of the table, and those base chains of others that drop by policy.
     pub(crate) chains: Vec<ChainSeen>,
-    /// The rules of our chains.
+    /// The rules of our chains: those of our names, and those with our mark.
     rules: Vec<(String, Vec<Rule>)>,
     /// The sets of the table.
     pub(crate) sets: Vec<SetSeen>,
@@ -41,6 +41,8 @@ pub(crate) struct Stored {
     pub(crate) ranges: Vec<AddressRange>,
     /// What no exact removal can mend: a line each.
     pub(crate) odd: Vec<String>,
+    /// Whether there is an element that every address matches.
+    pub(crate) catch_all: bool,
     /// Something is there twice, which no set is: the dump was torn.
     torn: bool,
 }
@@ -78,6 +80,11 @@ impl Structure {
     pub(crate) fn rules(&self, chain: &str) -> impl Iterator<Item = &Rule> {
         self.rules.iter().filter(move |(name, _)| name == chain).flat_map(|(_, rules)| rules)
     }
+
+    /// Whether the rules of a chain were read.
+    pub(crate) fn has_read(&self, chain: &str) -> bool {
+        self.rules.iter().any(|(name, _)| name == chain)
+    }
 }
 
 fn is_own(chain: &ChainSeen) -> bool {
@@ -91,7 +98,7 @@ pub(crate) fn read(socket: &mut Socket, layout: &Layout) -> Result<(u32, Snapsho
         let structure = read_structure(socket, layout, &mut dumps)?;
         let left = match layout {
             Layout::Enforce(_) => Structure::default(),
-            Layout::Set(_) => read_own_table(socket, &[], &mut dumps)?,
+            Layout::Set(_) => read_own_table(socket, |_| false, &mut dumps)?,
         };
         let mut stored = PerFamily::<Stored>::default();
         for family in Family::ALL {
@@ -120,7 +127,7 @@ pub(crate) fn read_around(socket: &mut Socket, layout: &Layout) -> Result<(u32, 
 pub(crate) fn read_own(socket: &mut Socket) -> Result<(u32, Structure), ReadError> {
     believed(socket, |socket| {
         let mut dumps = Dumps::default();
-        let structure = read_own_table(socket, &[], &mut dumps)?;
+        let structure = read_own_table(socket, |_| false, &mut dumps)?;
         Ok((dumps, false, structure))
     })
 }
@@ -172,7 +179,13 @@ fn believed<T: PartialEq>(
 
 fn read_structure(socket: &mut Socket, layout: &Layout, dumps: &mut Dumps) -> Result<Structure, NetlinkError> {
     match layout {
-        Layout::Enforce(skeleton) => read_own_table(socket, &[&skeleton.names.ports, &skeleton.names.admit], dumps),
+        Layout::Enforce(skeleton) => {
+            let ours = |chain: &ChainSeen| {
+                let named = [&skeleton.names.ports, &skeleton.names.admit].contains(&&chain.name);
+                named || chain.comment.as_ref() == Some(&skeleton.mark)
+            };
+            read_own_table(socket, ours, dumps)
+        }
         Layout::Set(sets) => {
             let family = sets.family.number();
             let table = read_table(socket, family, &sets.table)?;
@@ -182,8 +195,12 @@ fn read_structure(socket: &mut Socket, layout: &Layout, dumps: &mut Dumps) -> Re
     }
 }
 
-/// Reads the table `inet tagwall`, with the rules of these chains.
-fn read_own_table(socket: &mut Socket, chains: &[&String], dumps: &mut Dumps) -> Result<Structure, NetlinkError> {
+/// Reads the table `inet tagwall`, with the rules of some of its chains.
+fn read_own_table(
+    socket: &mut Socket,
+    with_rules: impl Fn(&ChainSeen) -> bool,
+    dumps: &mut Dumps,
+) -> Result<Structure, NetlinkError> {
     let mut seen = Structure { table: read_table(socket, wire::family::INET, TABLE)?, ..Structure::default() };
     let each = |message: &Message<'_>| {
         if message.table_message() == Some(msg::NEW_CHAIN) {
@@ -196,12 +213,11 @@ fn read_own_table(socket: &mut Socket, chains: &[&String], dumps: &mut Dumps) ->
     };
     let everywhere = wire::family::UNSPECIFIED;
     dumps.note(socket.ask("list chains", msg::GET_CHAIN, wire::DUMP, everywhere, |_| {}, each)?);
-    for name in chains {
-        if seen.own_chains().any(|chain| chain.name == **name) {
-            let mut rules = Vec::new();
-            dumps.note(read_rules(socket, TABLE, name, |seen| rules.push(seen.rule))?);
-            seen.rules.push(((*name).clone(), rules));
-        }
+    let chains = seen.own_chains().filter(|chain| with_rules(chain)).map(|chain| chain.name.clone());
+    for name in chains.collect::<Vec<_>>() {
+        let mut rules = Vec::new();
+        dumps.note(read_rules(socket, TABLE, &name, |seen| rules.push(seen.rule))?);
+        seen.rules.push((name, rules));
     }
     if seen.table.is_some() {
         seen.sets = read_sets(socket, wire::family::INET, TABLE, dumps)?;
@@ -339,6 +355,7 @@ pub(crate) fn pair_up(mut elements: Vec<ElementSeen>, family: Family, interval: 
             (None, ElementSeen::End(_)) => stored.odd.push(format!("set {set} has an end without a beginning")),
             (_, ElementSeen::CatchAll) => {
                 stored.odd.push(format!("set {set} has a catch-all element: it admits everybody"));
+                stored.catch_all = true;
                 stored.ranges.extend(range(family, 0, highest));
             }
         }

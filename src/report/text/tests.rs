@@ -135,11 +135,8 @@ async fn what_is_not_ours_and_what_is_left_over_is_told() {
       ! 1 prefix admitted by somebody else's rule already
       in sync: 1 IPv4 and 0 IPv6 prefixes
 
-    Orphans  with our mark, and no target of this configuration: they still judge
-        their ports.
-      `tagwall withdraw --orphans` removes them, unless another configuration of
-          this
-      owner wants them
+    Orphans  our mark, no target of this configuration; they still judge ports
+      `tagwall withdraw --orphans` removes them: not if another file wants them
       ? chain old tagwall:test/old
 
     1 in sync
@@ -161,7 +158,11 @@ async fn what_was_done_and_what_failed() {
 
     1 changed
     ");
-    let failure = Failure { message: "permission denied".to_owned(), hint: Some("run as root".to_owned()) };
+    let failure = Failure {
+        message: "permission denied".to_owned(),
+        hint: Some("run as root".to_owned()),
+        class: crate::report::Class::Denied,
+    };
     let failed = report(Purpose::Enforce, Outcome::Failed(failure));
     insta::assert_snapshot!(plain(&failed, Detail::Quiet), @r"
     edge

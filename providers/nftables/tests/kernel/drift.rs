@@ -3,9 +3,10 @@
 use tagwall_nftables::{Established, Hook, Mode, Nftables, Protocol, Settings};
 use tagwall_provider::{Provider, Skeleton};
 
-use crate::support::{edge, in_namespace, list, nft, pass, prefixes, settings, wait, without_counts};
+use crate::packets::{ALLOWED, HOST, IMPATIENCE, PATIENCE, REFUSED, clients, connect, serve};
+use crate::support::{Namespace, edge, in_namespace, list, nft, pass, prefixes, settings, wait, without_counts};
 
-const DESIRED: &str = "192.0.2.0/24 198.51.100.7/32 2001:db8::/48";
+const DESIRED: &str = "192.0.2.10/32 198.51.100.7/32 2001:db8::10/128";
 
 /// The table as nft prints it, chains and sets in the order of their names: one made again goes last.
 fn table() -> Vec<String> {
@@ -17,12 +18,14 @@ fn table() -> Vec<String> {
     blocks
 }
 
-/// `script` is shown as `line`, and mended so that the table is again as it was.
+/// `script` is shown as `line`, with what it means for packets, and mended so that the table is again as it was.
 fn check_with(settings: &Settings, script: &str, line: &str) {
     in_namespace(|| {
         let provider = Nftables::new(settings.clone()).unwrap();
         let desired = prefixes(DESIRED);
         pass(&provider, &desired);
+        let host = Host::new(settings);
+        host.check(&[], "before any drift");
         let before = table();
         nft(script);
         assert_ne!(table(), before, "the script changes nothing:\n{script}");
@@ -30,11 +33,64 @@ fn check_with(settings: &Settings, script: &str, line: &str) {
             panic!("not shown as drift:\n{script}")
         };
         assert!(lines.iter().any(|shown| shown.contains(line)), "`{line}` is not in {lines:#?}");
+        host.check(&lines, script);
         let (steps, applied) = pass(&provider, &desired);
         assert_eq!((steps.skeleton.len(), applied.calls), (lines.len(), 1));
         assert_eq!(table(), before, "not mended:\n{script}");
         assert_eq!(wait(provider.observe()).unwrap().skeleton, Skeleton::Intact);
     });
+}
+
+/// A host with the target's first port and another open, and clients that an intact target admits and refuses.
+struct Host {
+    clients: Namespace,
+    port: u16,
+}
+
+/// A port that is none of any target here.
+const ELSE: u16 = 8081;
+
+impl Host {
+    fn new(settings: &Settings) -> Self {
+        let port = settings.ports[0];
+        let host = Self { clients: clients(), port };
+        serve(port);
+        serve(ELSE);
+        host
+    }
+
+    /// Packets fare as the lines say, and as an intact target lets them where no line says anything. A line that
+    /// says "may" leaves it open.
+    fn check(&self, lines: &[String], script: &str) {
+        let said = |what: &str| lines.iter().any(|line| line.contains(what));
+        let may = said(" may be open ") || said(" may be closed ");
+        std::thread::scope(|scope| {
+            for (index, family) in ["IPv4", "IPv6"].into_iter().enumerate() {
+                let open = said("open to everybody") || said(&format!("open to every {family} address"));
+                let closed = said("the admitted addresses") || said(&format!("the admitted {family} addresses"));
+                let cut = said("every port but") || said(&format!("every {family} port but"));
+                for (from, port, expect) in [
+                    (REFUSED[index], self.port, open),
+                    (ALLOWED[index], self.port, !closed),
+                    (REFUSED[index], ELSE, !cut),
+                ] {
+                    let within = if expect { PATIENCE } else { IMPATIENCE };
+                    self.clients.spawn(scope, move || {
+                        let connected = connect(from, HOST[index], port, within).is_some();
+                        assert!(connected == expect || may, "{from} to port {port}: {connected}\n{script}\n{lines:#?}");
+                    });
+                }
+            }
+        });
+        for host in HOST {
+            let expect = !said("closed to this host itself");
+            let connected = connect(host, host, self.port, if expect { PATIENCE } else { IMPATIENCE }).is_some();
+            assert!(connected == expect || may, "{host} to itself: {connected}\n{script}\n{lines:#?}");
+        }
+        let told = |line: &&String| line.contains(" open to ") || line.contains(" closed");
+        let first = lines.iter().take_while(|line| told(line)).count();
+        assert_eq!(first, lines.iter().filter(told).count(), "what it means is told first: {lines:#?}");
+    }
 }
 
 fn check(script: &str, line: &str) {
@@ -147,6 +203,9 @@ fn rules_read_as_nft_lists_them() {
         "ip saddr 198.51.100.7 accept",
         "ip saddr 198.51.100.0/24 accept",
         "ip saddr != 10.0.0.0/8 drop",
+        "ip saddr 192.0.2.128/25 accept",
+        "ip6 saddr 2001:db8::/33 accept",
+        "ip6 daddr != 2001:db8::/32 accept",
         "ip daddr 192.0.2.1 tcp dport 8443 accept",
         "ip6 saddr 2001:db8::1 drop",
         "ip6 daddr 2001:db8::1 drop",
@@ -156,6 +215,113 @@ fn rules_read_as_nft_lists_them() {
         "fib daddr type local accept",
     ];
     check_texts(&settings(), &plain);
+}
+
+/// What is told first, word for word.
+fn check_told(script: &str, told: &[&str]) {
+    check(script, told.first().unwrap_or(&""));
+    in_namespace(|| {
+        let provider = edge();
+        pass(&provider, &prefixes(DESIRED));
+        nft(script);
+        let Skeleton::Drifted(lines) = wait(provider.observe()).unwrap().skeleton else { panic!("no drift") };
+        assert_eq!(lines[..told.len()], *told, "{lines:#?}");
+        let told_more =
+            lines[told.len()..].iter().find(|line| line.starts_with("tcp port") || line.starts_with("every"));
+        assert_eq!(told_more, None, "{lines:#?}");
+    });
+}
+
+#[test]
+fn what_it_means_is_told_first() {
+    check_told(
+        "flush chain inet tagwall edge-ports",
+        &["tcp port 8443 is open to everybody: chain edge-ports does not send it to chain edge-admit"],
+    );
+    check_told(
+        "flush chain inet tagwall edge-admit",
+        &["tcp port 8443 is open to everybody: nothing drops at the end of chain edge-admit"],
+    );
+    check_told(
+        "insert rule inet tagwall edge-ports tcp dport 8443 counter accept",
+        &["tcp port 8443 is open to everybody: the rule `tcp dport 8443 counter accept` of chain edge-ports accepts"],
+    );
+    check_told(
+        "insert rule inet tagwall edge-admit ct state new accept",
+        &["tcp port 8443 is open to everybody: the rule `ct state new accept` of chain edge-admit accepts"],
+    );
+    check_told(
+        "insert rule inet tagwall edge-admit meta nfproto ipv6 accept",
+        &[
+            "tcp port 8443 is open to every IPv6 address: the rule `meta nfproto ipv6 accept` of chain edge-admit accepts",
+        ],
+    );
+    check_told(
+        "insert rule inet tagwall edge-admit ip saddr 192.0.2.128/25 accept",
+        &[
+            "tcp port 8443 may be open to IPv4 addresses that are not admitted: the rule `ip saddr 192.0.2.128/25 accept` of chain edge-admit accepts",
+        ],
+    );
+    check_told(
+        "insert rule inet tagwall edge-admit return",
+        &["tcp port 8443 is open to everybody: nothing drops at the end of chain edge-admit"],
+    );
+    check_told(
+        "add table inet tagwall { flags dormant; }",
+        &["tcp port 8443 is open to everybody: table inet tagwall is dormant"],
+    );
+    check_told(
+        "flush chain inet tagwall edge-ports\ndelete chain inet tagwall edge-ports",
+        &["tcp port 8443 is open to everybody: chain edge-ports is missing"],
+    );
+    check_told(
+        &ports_again("type filter hook forward priority 0; policy accept;"),
+        &["tcp port 8443 is open to everybody: chain edge-ports hooks in on forward, not on input"],
+    );
+    check_told(
+        &set_again("type ipv4_addr\nelements = { * }\n}\nchain edge-admit {\nip saddr @edge-v4 accept\ncounter drop"),
+        &[
+            "tcp port 8443 is open to every IPv4 address: set edge-v4 has a catch-all element",
+            "tcp port 8443 is closed to the admitted IPv6 addresses: nothing in chain edge-admit accepts before the rule `counter drop`",
+        ],
+    );
+    check_told(
+        "add chain inet tagwall edge-ports { policy drop; }",
+        &["every port but tcp port 8443 is closed: chain edge-ports has the policy drop"],
+    );
+    check_told(
+        "insert rule inet tagwall edge-admit ip6 saddr 2001:db8::/32 drop\ninsert rule inet tagwall edge-admit meta nfproto ipv4 drop",
+        &[
+            "tcp port 8443 is closed to the admitted IPv4 addresses: the rule `meta nfproto ipv4 drop` of chain edge-admit drops",
+            "tcp port 8443 may be closed to admitted IPv6 addresses: the rule `ip6 saddr 2001:db8::/32 drop` of chain edge-admit drops",
+        ],
+    );
+    check_told(
+        r#"
+        flush chain inet tagwall edge-admit
+        add rule inet tagwall edge-admit ip6 saddr @edge-v6 counter accept comment "tagwall:test/edge"
+        add rule inet tagwall edge-admit counter drop comment "tagwall:test/edge"
+        "#,
+        &[
+            "tcp port 8443 is closed to the admitted IPv4 addresses: nothing in chain edge-admit accepts before the rule `counter drop`",
+        ],
+    );
+    check_told(
+        r#"
+        flush chain inet tagwall edge-ports
+        add rule inet tagwall edge-ports tcp dport 8443 goto edge-admit comment "tagwall:test/edge"
+        "#,
+        &[
+            "tcp port 8443 is closed to this host itself: nothing in chain edge-admit accepts before the rule `counter drop`",
+        ],
+    );
+    check_told(
+        "insert rule inet tagwall edge-ports limit rate 1/day drop",
+        &["tcp port 8443 may be closed to admitted addresses: the rule `[limit] drop` of chain edge-ports drops"],
+    );
+    // Nothing that anybody would notice.
+    check_told("add rule inet tagwall edge-ports tcp dport 22 drop", &[]);
+    check_told("add rule inet tagwall edge-admit accept", &[]);
 }
 
 fn ports_again(definition: &str) -> String {
@@ -240,7 +406,10 @@ fn set_removed() {
 
 #[test]
 fn renamed() {
-    check("rename chain inet tagwall edge-ports elsewhere", "chain elsewhere carries the mark of this target");
+    let renamed = "rename chain inet tagwall edge-ports elsewhere";
+    check(renamed, "chain elsewhere carries the mark of this target");
+    let accept = "the rule `tcp dport 8443 accept` of chain elsewhere accepts";
+    check(&format!("insert rule inet tagwall edge-ports tcp dport 8443 accept\n{renamed}"), accept);
 }
 
 #[test]

@@ -10,15 +10,15 @@ use tagwall_provider::{Family, PrefixSet, Provider};
 use crate::support::{Namespace, edge, in_namespace, list, nft, pass, prefixes, run, settings, wait};
 
 /// The host's addresses.
-const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+pub(crate) const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 /// The clients' addresses: one that tests admit, and one that they do not.
-const ALLOWED: [&str; 2] = ["192.0.2.10", "2001:db8::10"];
-const REFUSED: [&str; 2] = ["192.0.2.200", "2001:db8::200"];
+pub(crate) const ALLOWED: [&str; 2] = ["192.0.2.10", "2001:db8::10"];
+pub(crate) const REFUSED: [&str; 2] = ["192.0.2.200", "2001:db8::200"];
 
 /// How long a connection may take. A dropped packet is sent again after a second, so a slow machine fails nothing.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long is waited for what should not come.
-const IMPATIENCE: Duration = Duration::from_millis(300);
+pub(crate) const IMPATIENCE: Duration = Duration::from_millis(300);
 
 /// Joins the namespace of this thread and another by a veth pair `host`–`clients` with these addresses.
 fn join(other: &Namespace, host: &str, clients: &str, here: &[&str], there: &[&str]) {
@@ -35,14 +35,14 @@ fn join(other: &Namespace, host: &str, clients: &str, here: &[&str], there: &[&s
 }
 
 /// Makes the clients' namespace, joined to this one.
-fn clients() -> Namespace {
+pub(crate) fn clients() -> Namespace {
     let clients = Namespace::new();
     join(&clients, "host", "clients", &HOST, &[ALLOWED, REFUSED].concat());
     clients
 }
 
 /// Accepts connections on the port at every address, and sends back a byte for each that comes.
-fn serve(port: u16) {
+pub(crate) fn serve(port: u16) {
     let listener = TcpListener::bind(("::", port)).unwrap();
     // The thread ends with the process: nothing in the namespace outlives its last user but this.
     std::thread::spawn(move || {
@@ -56,7 +56,7 @@ fn serve(port: u16) {
 }
 
 /// Connects from an address, within a time.
-fn connect(from: &str, to: &str, port: u16, within: Duration) -> Option<TcpStream> {
+pub(crate) fn connect(from: &str, to: &str, port: u16, within: Duration) -> Option<TcpStream> {
     use tokio::net::TcpSocket;
     let (from, to): (IpAddr, IpAddr) = (from.parse().unwrap(), to.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -2,21 +2,31 @@
 
 use serde::Serialize;
 
-use super::context::Context;
 use crate::accept;
-use crate::config::Policy;
+use crate::config::{Config, Policy};
 use crate::report::{Failure, Outcome, Report};
-use crate::source::{Fetched, Freshness};
-use crate::state::{Accepted, ListRecord, State, StateError};
+use crate::source::{Fetched, Freshness, LastGood};
+use crate::state::{Accepted, ListRecord, State, StateDir, StateError};
 
 /// A pass that changed, or could have changed, something.
-pub(super) struct Record<'a> {
-    pub(super) context: &'a Context,
-    pub(super) report: &'a Report,
-    pub(super) fetched: Option<&'a Fetched>,
-    pub(super) accepted: &'a [String],
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// The configuration that it went by.
+    pub config: &'a Config,
+    /// Where it is written.
+    pub state_dir: &'a StateDir,
+    /// Where publications are kept.
+    pub last_good: &'a LastGood,
+    /// The state that it began with.
+    pub state: &'a State,
+    /// What became of it.
+    pub report: &'a Report,
+    /// The publication, unless it was refused as a whole or none was had.
+    pub fetched: Option<&'a Fetched>,
+    /// The lists that were accepted with it.
+    pub accepted: &'a [String],
     /// Why the operator let refusals through.
-    pub(super) reason: Option<&'a str>,
+    pub reason: Option<&'a str>,
 }
 
 /// A line of the audit file about a pass in which a refusal was let through.
@@ -32,22 +42,21 @@ struct Overridden<'a> {
 
 impl Record<'_> {
     /// Writes it all. What cannot be written is a warning: the firewalls are as the report says, whatever the disk does.
-    pub(super) fn write(&self) -> Vec<String> {
+    pub fn write(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut told = |result: Result<(), StateError>| {
             if let Err(error) = result {
                 warnings.push(Failure::of(&error, None).message);
             }
         };
-        let dir = &self.context.state_dir;
+        let dir = self.state_dir;
         if !self.report.overridden.is_empty() {
             told(dir.audit(&self.overridden()));
         }
         let state = self.next_state();
-        if let Some(fetched) = self.fetched
-            && matches!(fetched.freshness, Freshness::Fresh | Freshness::NotModified)
-        {
-            told(self.context.last_good.store(fetched).map_err(|source| StateError::Io {
+        let is_news = |fetched: &&Fetched| matches!(fetched.freshness, Freshness::Fresh | Freshness::NotModified);
+        if let Some(fetched) = self.fetched.filter(is_news) {
+            told(self.last_good.store(fetched).map_err(|source| StateError::Io {
                 action: "store the publication in",
                 path: dir.path().to_owned(),
                 source,
@@ -59,14 +68,14 @@ impl Record<'_> {
             let lists = state.lists.values().map(|list| list.sha256);
             let keep: Vec<_> = lists.chain([fetched.publication.sha256]).collect();
             // What stays costs only space: next time will do.
-            let _ = self.context.last_good.retain(&keep);
+            let _ = self.last_good.retain(&keep);
         }
         told(saved);
         warnings
     }
 
     fn next_state(&self) -> State {
-        let (now, mut state) = (self.context.now, self.context.state.clone());
+        let (now, mut state) = (self.report.started, self.state.clone());
         if let Some(fetched) = self.fetched {
             let publication = &fetched.publication;
             let sha256 = publication.sha256;
@@ -75,13 +84,13 @@ impl Record<'_> {
             // One that every list refused was not gone by: that Microsoft takes it back is no step back.
             if !self.accepted.is_empty() {
                 let accepted = Accepted { change_number: publication.change_number, sha256, first_seen };
-                state.accepted.insert(accept::numbering(&self.context.config.source), accepted);
+                state.accepted.insert(accept::numbering(&self.config.source), accepted);
             }
             for list in self.accepted {
                 state.lists.insert(list.clone(), ListRecord { sha256 });
             }
         }
-        state.lists.retain(|name, _| self.context.config.lists.contains_key(name));
+        state.lists.retain(|name, _| self.config.lists.contains_key(name));
         let mut abandoned = Vec::new();
         for target in &self.report.targets {
             let record = state.targets.entry(target.target.name.clone()).or_default();
@@ -109,7 +118,7 @@ impl Record<'_> {
 
     fn overridden(&self) -> Overridden<'_> {
         Overridden {
-            time: self.context.now.to_string(),
+            time: self.report.started.to_string(),
             event: "override",
             reason: self.reason.unwrap_or_default(),
             limits: self.report.overridden.iter().map(ToString::to_string).collect(),

@@ -1,0 +1,32 @@
+//! `tagwall run`: the daemon.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use super::CliError;
+use super::args::Global;
+use super::context::{Without, configured};
+use crate::daemon::{Ended, Live, Load, Loop, Notifier, Setup, SystemClock, signals};
+use crate::exit::ExitStatus;
+use crate::report::Failure;
+use crate::targets;
+
+pub(super) async fn run(global: &Global) -> Result<ExitStatus, CliError> {
+    // Signals that come while the first pass is made ready are not lost.
+    let events = signals()?;
+    let global = global.clone();
+    let load: Load = Box::new(move || {
+        let failed = |error: CliError| {
+            let error: &dyn Error = &error;
+            Failure::of(error, None)
+        };
+        let (config, state_dir) = configured(&global, Without::Error).map_err(failed)?;
+        Ok(Setup { config, state_dir })
+    });
+    let live = Live::new(load, Arc::new(targets::provider)).map_err(CliError::Failed)?;
+    let ended = Loop::new(live, SystemClock, Notifier::from_environment()).run(events).await;
+    Ok(match ended {
+        Ended::AtRest => ExitStatus::Done,
+        Ended::Cut => ExitStatus::Failed,
+    })
+}
