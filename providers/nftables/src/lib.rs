@@ -21,6 +21,7 @@
 //!   each interval that it removes is there, and none of those that it adds.
 //! * **A torn dump is never believed**: see [`snapshot`].
 //! * **What lacks our mark is left byte for byte.** Chains and sets are ours by their comment, never by name.
+//! * **A change by somebody else is noticed, our own is not**: see [`watch`].
 //! * **No bytes from the kernel make the parser panic.** It is fuzzed.
 //! * **An accept ends only our own chain.** Nothing here opens a port that another table closes: such chains are
 //!   reported as in the way.
@@ -43,6 +44,7 @@ mod snapshot;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod worker;
 mod write;
 
@@ -58,7 +60,7 @@ pub fn fuzz_parse(bytes: &[u8]) {
     for message in parse::messages(bytes).flatten() {
         // Only that each comes back matters.
         let _ = (message.error(), message.table_message(), parse::generation(&message), parse::table(&message));
-        let _ = (parse::chain(&message), parse::set(&message));
+        let _ = (parse::chain(&message), parse::set(&message), parse::place(&message, message.kind & 0xff));
         let _ = parse::rule(&message).map(|seen| seen.rule.to_string());
         for family in tagwall_provider::Family::ALL {
             let mut elements = Vec::new();

@@ -1,6 +1,7 @@
 //! The provider.
 
 use async_trait::async_trait;
+use futures_core::stream::BoxStream;
 use tagwall_provider::{Applied, Desired, Observed, Orphan, Provider, ProviderError, Refusal, Revision, Steps};
 
 use crate::layout::Layout;
@@ -88,6 +89,10 @@ impl Provider for Nftables {
 
     async fn withdraw(&self) -> Result<Applied, ProviderError> {
         self.worker.ask(Request::Withdraw).await
+    }
+
+    fn watch(&self) -> Option<BoxStream<'static, ()>> {
+        Some(Box::pin(self.worker.watch()?))
     }
 
     async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError> {

@@ -8,11 +8,13 @@ use tagwall_provider::{
 use crate::error::classified;
 use crate::layout::Layout;
 use crate::netlink::message::Batch;
+use crate::netlink::monitor::Monitor;
 use crate::netlink::socket::{NetlinkError, Socket};
 use crate::observe::{self, is_rebuilt, observed};
 use crate::rule::Expr;
 use crate::settings::{Settings, TABLE};
 use crate::snapshot;
+use crate::watch::{self, Concern, Watch};
 use crate::write;
 
 /// How often a change is begun anew because somebody else committed something in between.
@@ -165,6 +167,17 @@ impl Session {
             }
         }
         Err(busy())
+    }
+
+    /// Lets a watch begin that passes over what this session commits.
+    pub(crate) fn watch(&self, watch: Watch) -> Result<(), ProviderError> {
+        let port = self.socket.port().map_err(|error| classified(&error))?;
+        let buffer = watch::BUFFER;
+        #[cfg(feature = "testing")]
+        let buffer = self.faults.receive_buffer(buffer);
+        let monitor = Monitor::open(buffer).map_err(|error| classified(&error))?;
+        let begun = watch.begin(monitor, Concern::new(&self.layout, port));
+        begun.map_err(|error| ProviderError::Transient(Cause::new("cannot start a thread").because(error)))
     }
 
     pub(crate) fn counters(&mut self) -> Result<Counters, ProviderError> {

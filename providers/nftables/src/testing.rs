@@ -1,6 +1,7 @@
 //! Failures, and somebody else's hand, for tests (feature `testing`).
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
@@ -15,22 +16,34 @@ use crate::snapshot;
 
 /// Which of the next transactions fails. Shared by all providers of one firewall.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<Option<(usize, bool)>>>);
+pub struct Faults {
+    next: Arc<Mutex<Option<(usize, bool)>>>,
+    overflow: Arc<AtomicBool>,
+}
 
 impl Faults {
     /// The transaction of this number, from now and from 0, fails: before it is sent, or (`after`) its answer is
     /// lost. Failures have the error number `ENOBUFS`.
     pub fn fail(&self, call: usize, after: bool) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((call, after));
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some((call, after));
     }
 
     /// No transaction fails.
     pub fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Watches that begin from now on have the smallest receive buffer that the kernel allows.
+    pub fn overflow(&self) {
+        self.overflow.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn receive_buffer(&self, bytes: usize) -> usize {
+        if self.overflow.load(Ordering::Relaxed) { 1 } else { bytes }
     }
 
     pub(crate) fn around(&self, commit: impl FnOnce() -> Result<(), NetlinkError>) -> Result<(), NetlinkError> {
-        let mut fault = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fault = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let now = match *fault {
             Some((0, after)) => {
                 *fault = None;

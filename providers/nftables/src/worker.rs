@@ -15,6 +15,7 @@ use crate::layout::Layout;
 use crate::netlink::socket::Socket;
 use crate::session::{Counters, Session};
 use crate::settings::Settings;
+use crate::watch::{self, WakeUps, Watch};
 
 type Reply<T> = oneshot::Sender<Result<T, ProviderError>>;
 
@@ -26,6 +27,7 @@ pub(crate) enum Request {
     Withdraw(Reply<Applied>),
     RemoveOrphans { orphans: Vec<Orphan>, reply: Reply<Applied> },
     Counters(Reply<Counters>),
+    Watch(Watch),
 }
 
 /// The way to the thread.
@@ -40,6 +42,14 @@ impl Worker {
         let (requests, received) = mpsc::channel();
         thread::Builder::new().name("tagwall-nft".to_owned()).spawn(move || thread.run(&received))?;
         Ok(Self { requests })
+    }
+
+    /// Asks for a watch, which has begun before any request that is made after this is looked at. Where it cannot
+    /// begin, the stream ends.
+    pub(crate) fn watch(&self) -> Option<WakeUps> {
+        let (wake_ups, watch) = watch::pair().ok()?;
+        self.requests.send(Request::Watch(watch)).ok()?;
+        Some(wake_ups)
     }
 
     /// Hands over a request and waits for its answer. Where the waiting is given up, what was begun is finished
@@ -74,6 +84,12 @@ impl Thread {
                     answer(reply, self.session(&mut session).and_then(|session| session.remove_orphans(&orphans)));
                 }
                 Request::Counters(reply) => answer(reply, self.session(&mut session).and_then(Session::counters)),
+                Request::Watch(watch) => {
+                    let begun = self.session(&mut session).and_then(|session| session.watch(watch));
+                    if let Err(error) = begun {
+                        tracing::warn!(%error, "changes by others are not noticed at once");
+                    }
+                }
             }
         }
     }

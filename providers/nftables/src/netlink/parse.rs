@@ -5,7 +5,7 @@
 
 use tagwall_provider::Family;
 
-use super::wire::{self, attr};
+use super::wire::{self, attr, msg};
 use crate::rule::{Cmp, Expr, Rule, RuleSeen, Traffic, Verdict};
 
 /// The bytes are not what the kernel writes.
@@ -19,6 +19,8 @@ pub(crate) struct Message<'a> {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
+    /// The port of the socket that asked for it, or whose commit it tells of.
+    pub(crate) port: u32,
     /// What follows the header.
     pub(crate) payload: &'a [u8],
 }
@@ -43,6 +45,7 @@ fn first_message(bytes: &[u8]) -> Option<(Message<'_>, &[u8])> {
         kind: u16::from_ne_bytes(array(message.get(4..6)?)?),
         flags: u16::from_ne_bytes(array(message.get(6..8)?)?),
         sequence: u32::from_ne_bytes(array(message.get(8..12)?)?),
+        port: u32::from_ne_bytes(array(message.get(12..16)?)?),
         payload: message.get(super::message::HEADER..)?,
     };
     // The padding behind the last message may be left out.
@@ -183,6 +186,31 @@ pub(crate) enum ElementSeen {
     End(u128),
     /// `*`, which every address matches that no other element does.
     CatchAll,
+}
+
+/// What a notification is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) family: u8,
+    pub(crate) table: String,
+    /// The chain or the set; of a rule its chain, of elements their set.
+    pub(crate) object: String,
+}
+
+/// Where a change of a message of this kind took place. Of what is neither chain, rule, set nor element the
+/// object is nothing that can be relied on.
+pub(crate) fn place(message: &Message<'_>, kind: u16) -> Result<Place, Malformed> {
+    let object = if matches!(kind, msg::NEW_CHAIN | msg::DEL_CHAIN) { attr::CHAIN_NAME } else { attr::SET_NAME };
+    let mut place = Place { family: message.family()?, ..Place::default() };
+    for attribute in message.attributes()? {
+        match attribute? {
+            // The name of the table is the first attribute of all of them.
+            (attr::TABLE_NAME, value) => place.table = text(value),
+            (found, value) if found == object => place.object = text(value),
+            _ => {}
+        }
+    }
+    Ok(place)
 }
 
 pub(crate) fn generation(message: &Message<'_>) -> Result<u32, Malformed> {

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, sendmsg, setsockopt,
-    socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname, recv, send, sendmsg,
+    setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -91,6 +91,12 @@ impl Socket {
         ffi::cap_acknowledgements(descriptor.as_fd()).doing(DOING)?;
         setsockopt(&descriptor, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE_SECONDS, 0)).doing(DOING)?;
         Ok(Self { descriptor, sequence: 1, received: vec![0; RECEIVE] })
+    }
+
+    /// The port by which the kernel knows this socket, and tells whose a commit was.
+    pub(crate) fn port(&self) -> Result<u32, NetlinkError> {
+        let address = getsockname::<NetlinkAddr>(self.descriptor.as_raw_fd()).doing("ask for a socket's port")?;
+        Ok(address.pid())
     }
 
     /// The id of the ruleset's generation: one up with every commit by anybody in this network namespace.

@@ -14,3 +14,4 @@ mod packets;
 mod races;
 mod sets;
 mod support;
+mod watch;

@@ -1,0 +1,155 @@
+//! Notices when somebody else changes what is ours.
+//!
+//! The kernel tells every commit to whoever listens (`NFNLGRP_NFTABLES`). A thread of its own listens on a socket
+//! of its own, since a busy one that loses messages must not lose answers. It passes on no data: a wake-up says
+//! that a look is worth it, and one too many costs a look.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tagwall_provider::Family;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use crate::layout::Layout;
+use crate::netlink::monitor::Monitor;
+use crate::netlink::parse::{self, Message};
+use crate::netlink::wire::{self, msg};
+use crate::settings::TABLE;
+
+/// Bytes of the receive buffer: enough for tens of thousands of changes by others while the thread does not run.
+pub(crate) const BUFFER: usize = 8 << 20;
+
+/// The wake-ups, at most one of which waits. The thread ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct WakeUps {
+    pending: mpsc::Receiver<()>,
+    /// Closing it is what the thread notices while it waits for the kernel.
+    _alive: UnixStream,
+}
+
+impl Stream for WakeUps {
+    type Item = ();
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<()>> {
+        self.pending.poll_recv(context)
+    }
+}
+
+/// The other end: a watch that has not begun.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    wake_up: mpsc::Sender<()>,
+    ended: UnixStream,
+}
+
+pub(crate) fn pair() -> io::Result<(WakeUps, Watch)> {
+    let (wake_up, pending) = mpsc::channel(1);
+    let (alive, ended) = UnixStream::pair()?;
+    Ok((WakeUps { pending, _alive: alive }, Watch { wake_up, ended }))
+}
+
+impl Watch {
+    /// Begins, in the network namespace of the calling thread: whatever is committed after this has returned is
+    /// noticed. Where it fails the stream ends.
+    pub(crate) fn begin(self, monitor: Monitor, concern: Concern) -> io::Result<()> {
+        let run = move || {
+            if let Err(errno) = self.listen(monitor, &concern) {
+                tracing::warn!(error = %errno, "changes by others are no longer noticed at once");
+            }
+        };
+        std::thread::Builder::new().name("tagwall-watch".to_owned()).spawn(run).map(drop)
+    }
+
+    fn listen(&self, mut monitor: Monitor, concern: &Concern) -> Result<(), Errno> {
+        loop {
+            let mut ready =
+                [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN), PollFd::new(monitor.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut ready, PollTimeout::NONE) {
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno),
+            }
+            if ready[0].any() != Some(false) {
+                return Ok(());
+            }
+            let concerned = match monitor.receive() {
+                Ok(Some(messages)) => parse::messages(messages).any(|message| match message {
+                    Ok(message) => concern.is_in(&message),
+                    Err(_) => true,
+                }),
+                Ok(None) => false,
+                // Some were lost, and nobody knows what they were about.
+                Err(Errno::ENOBUFS) => true,
+                Err(errno) => return Err(errno),
+            };
+            if concerned && matches!(self.wake_up.try_send(()), Err(TrySendError::Closed(()))) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What is ours, by its names, and which commits are our own.
+#[derive(Debug)]
+pub(crate) struct Concern {
+    own_port: u32,
+    family: u8,
+    table: String,
+    /// The chains whose rules are ours; in an operator's table there are none.
+    chains: Vec<String>,
+    sets: Vec<String>,
+    /// Whether the table is tagwall's: chains that come and go may be ours under another name.
+    enforcing: bool,
+}
+
+impl Concern {
+    pub(crate) fn new(layout: &Layout, own_port: u32) -> Self {
+        let sets = Family::ALL.into_iter().filter_map(|family| layout.set(family));
+        let sets = sets.map(|name| name.set.to_owned()).collect();
+        match layout {
+            Layout::Enforce(skeleton) => Self {
+                own_port,
+                family: wire::family::INET,
+                table: TABLE.to_owned(),
+                chains: vec![skeleton.names.ports.clone(), skeleton.names.admit.clone()],
+                sets,
+                enforcing: true,
+            },
+            Layout::Set(operators) => Self {
+                own_port,
+                family: operators.family.number(),
+                table: operators.table.clone(),
+                chains: Vec::new(),
+                sets,
+                enforcing: false,
+            },
+        }
+    }
+
+    /// Whether a message tells of a change of ours by somebody else. One that cannot be read may.
+    pub(crate) fn is_in(&self, message: &Message<'_>) -> bool {
+        let Some(kind) = message.table_message() else { return false };
+        if message.port == self.own_port {
+            return false;
+        }
+        let Ok(place) = parse::place(message, kind) else { return true };
+        if place.family != self.family || place.table != self.table {
+            return false;
+        }
+        match kind {
+            msg::NEW_TABLE | msg::DEL_TABLE => true,
+            msg::NEW_CHAIN | msg::DEL_CHAIN => self.enforcing,
+            msg::NEW_SET | msg::DEL_SET => self.enforcing || self.sets.contains(&place.object),
+            msg::NEW_RULE | msg::DEL_RULE => self.chains.contains(&place.object),
+            msg::NEW_ELEMENT | msg::DEL_ELEMENT => self.sets.contains(&place.object),
+            _ => false,
+        }
+    }
+}
