@@ -37,35 +37,38 @@ wants() {
     say "installing $package: $reason"
 }
 
-# Runs a command as root: directly, or by sudo, which may ask for a password unless this is CI.
-as_root() {
-    if [[ $EUID -eq 0 ]]; then
-        "$@"
-    elif have sudo && { sudo -n true 2>/dev/null || [[ ${CI-} != true && -t 0 ]]; }; then
-        sudo "$@"
+# root_by WHAT: sets `root` to what makes a command root's: nothing, or sudo, which may ask for a password unless this
+# is CI. Where there is no way, says what somebody else has to run.
+root_by() {
+    root=()
+    if [[ $EUID -eq 0 ]]; then return; fi
+    if have sudo && { sudo -n true 2>/dev/null || [[ ${CI-} != true && -t 0 ]]; }; then
+        root=(sudo)
     else
-        die "this needs root, and there is no way to become root here; let somebody run:" "$*"
+        die "there is no way to become root here; let somebody run as root:" "$1"
     fi
 }
 
 # Installs all that was noted, in one go.
 install_wanted() {
     [[ ${#wanted_packages[@]} -gt 0 ]] || return 0
-    local packages=("${wanted_packages[@]}")
+    local packages=("${wanted_packages[@]}") root
     wanted_packages=()
     case $system in
         debian)
-            local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -y)
+            root_by "apt-get install ${packages[*]}"
+            local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y)
             # Without lists, or with stale ones, the first try fails: fetching them always would cost every run.
-            as_root "${apt[@]}" install --no-install-recommends "${packages[@]}" >/dev/null 2>&1 ||
-                { as_root "${apt[@]}" update && as_root "${apt[@]}" install --no-install-recommends "${packages[@]}" >/dev/null; } ||
+            "${apt[@]}" install --no-install-recommends "${packages[@]}" >/dev/null 2>&1 ||
+                { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${packages[@]}" >/dev/null; } ||
                 die "apt-get could not install: ${packages[*]}"
             ;;
         fedora)
-            as_root dnf -q -y --setopt=install_weak_deps=False install "${packages[@]}" >/dev/null ||
+            root_by "dnf install ${packages[*]}"
+            "${root[@]}" dnf -q -y --setopt=install_weak_deps=False install "${packages[@]}" >/dev/null ||
                 die "dnf could not install: ${packages[*]}"
             ;;
-        unknown)
+        *)
             die "neither apt-get nor dnf is here; install by hand (Debian's names):" "${packages[*]}"
             ;;
     esac
