@@ -67,6 +67,9 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
 /// When each target was last looked at and last seen right.
 fn times(report: &Report, context: &Context) -> String {
     let mut out = String::new();
+    if let Some(decision) = &context.state.paused {
+        let _ = writeln!(out, "everything is paused {decision}; `tagwall resume` goes on");
+    }
     for TargetReport { target, .. } in &report.targets {
         let record = context.state.targets.get(&target.name).cloned().unwrap_or_default();
         let _ = writeln!(out, "{}: {}", target.name, told(&record, context.now));
@@ -75,6 +78,13 @@ fn times(report: &Report, context: &Context) -> String {
 }
 
 fn told(record: &TargetRecord, now: Timestamp) -> String {
+    let generation = record.generation.map(|number| format!("; generation {number}")).unwrap_or_default();
+    let decided = [("paused", &record.paused), ("pinned", &record.pinned)];
+    let decided = decided.iter().filter_map(|(what, decision)| Some(format!("; {what} {}", decision.as_ref()?)));
+    format!("{}{generation}{}", passes(record, now), decided.collect::<String>())
+}
+
+fn passes(record: &TargetRecord, now: Timestamp) -> String {
     if let Some(withdrawn) = record.withdrawn {
         return format!(
             "withdrawn on purpose {} ago; `tagwall sync` enforces it again",

@@ -197,6 +197,17 @@ impl Text {
                 Policy::AddOnly.name()
             )?;
         }
+        for held in &plan.held {
+            let stored: Vec<String> = held.prefixes.prefixes().map(|prefix| prefix.to_string()).collect();
+            let first = stored.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+            writeln!(
+                self.out,
+                "  {CHANGED}!{CHANGED:#} held until {}: {} that Microsoft dropped ({first}{})",
+                held.until,
+                counted(stored.len(), "prefix", "prefixes"),
+                if stored.len() > 3 { ", …" } else { "" }
+            )?;
+        }
         for foreign in &plan.foreign {
             writeln!(self.out, "  {CHANGED}!{CHANGED:#} not ours: {}", foreign.description)?;
         }
