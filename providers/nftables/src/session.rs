@@ -11,6 +11,7 @@ use crate::netlink::message::Batch;
 use crate::netlink::monitor::Monitor;
 use crate::netlink::socket::{NetlinkError, Socket};
 use crate::observe::{self, is_rebuilt, observed};
+use crate::others;
 use crate::settings::Settings;
 use crate::snapshot;
 use crate::watch::{self, Concern, Watch};
@@ -34,8 +35,14 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn observe(&mut self) -> Result<Observed, ProviderError> {
-        let (generation, seen) = snapshot::read(&mut self.socket, &self.layout)?;
-        observed(&self.settings, &self.layout, generation, &seen)
+        let (generation, seen, others) = snapshot::read(&mut self.socket, &self.layout)?;
+        let mut observed = observed(&self.settings, &self.layout, generation, &seen)?;
+        if let Layout::Enforce(skeleton) = &self.layout {
+            let bases = seen.structure.chains.iter().chain(&others).filter(|chain| others::bears_on(skeleton, chain));
+            let others = snapshot::read_others(&mut self.socket, bases).map_err(|error| classified(&error))?;
+            observed.foreign.extend(others::foreign(&self.settings, skeleton, &seen, &others));
+        }
+        Ok(observed)
     }
 
     pub(crate) fn apply(&mut self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {
@@ -55,7 +62,7 @@ impl Session {
                     }
                     generation = Some(now);
                 } else {
-                    let (now, seen) = snapshot::read(&mut self.socket, &self.layout)?;
+                    let (now, seen, _) = snapshot::read(&mut self.socket, &self.layout)?;
                     let observed = observed(&self.settings, &self.layout, now, &seen)?;
                     if observed.revision.content != base.content {
                         return Err(moved());
@@ -123,7 +130,7 @@ impl Session {
 
     fn empty_sets(&mut self) -> Result<Applied, ProviderError> {
         for _ in 0..TRIES {
-            let (generation, seen) = snapshot::read(&mut self.socket, &self.layout)?;
+            let (generation, seen, _) = snapshot::read(&mut self.socket, &self.layout)?;
             let Layout::Set(sets) = &self.layout else { return Ok(Applied::default()) };
             let mut batch = self.socket.batch(Some(generation));
             let mut removed = 0;

@@ -14,7 +14,7 @@ use crate::netlink::wire::{self, msg};
 use crate::rule::{Expr, Rule};
 use crate::settings::{Established, Hook, Mode, Names, Protocol, Settings};
 use crate::skeleton::Skeleton;
-use crate::snapshot::{Stored, pair_up};
+use crate::stored::{Stored, pair_up};
 
 const SET: SetName<'static> = SetName { family: wire::family::INET, table: "tagwall", set: "edge-v4" };
 

@@ -292,39 +292,47 @@ pub(crate) fn elements(
     family: Family,
     mut each: impl FnMut(ElementSeen),
 ) -> Result<(), Malformed> {
+    keys(message, |key, flags| {
+        if flags & wire::ELEMENT_CATCH_ALL != 0 {
+            each(ElementSeen::CatchAll);
+            return Ok(());
+        }
+        let key = key.ok_or(Malformed)?;
+        let key = match family {
+            Family::V4 => be32(key)?.into(),
+            Family::V6 => array(key).map(u128::from_be_bytes).ok_or(Malformed)?,
+        };
+        each(if flags & wire::ELEMENT_INTERVAL_END != 0 { ElementSeen::End(key) } else { ElementSeen::Start(key) });
+        Ok(())
+    })
+}
+
+/// Hands over the key and the flags of each element of one message of a dump.
+pub(crate) fn keys(
+    message: &Message<'_>,
+    mut each: impl FnMut(Option<&[u8]>, u32) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
     for attribute in message.attributes()? {
         let (attr::ELEMENTS_LIST, list) = attribute? else { continue };
         for element in Attributes(list) {
-            each(self::element(element?.1, family)?);
+            let (mut key, mut flags) = (None, 0);
+            for attribute in Attributes(element?.1) {
+                match attribute? {
+                    (attr::ELEMENT_FLAGS, value) => flags = be32(value)?,
+                    (attr::ELEMENT_KEY, value) => {
+                        for attribute in Attributes(value) {
+                            if let (attr::DATA_VALUE, value) = attribute? {
+                                key = Some(value);
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            each(key, flags)?;
         }
     }
     Ok(())
-}
-
-fn element(bytes: &[u8], family: Family) -> Result<ElementSeen, Malformed> {
-    let (mut key, mut flags) = (None, 0);
-    for attribute in Attributes(bytes) {
-        match attribute? {
-            (attr::ELEMENT_FLAGS, value) => flags = be32(value)?,
-            (attr::ELEMENT_KEY, value) => {
-                for attribute in Attributes(value) {
-                    if let (attr::DATA_VALUE, value) = attribute? {
-                        key = Some(match family {
-                            Family::V4 => be32(value)?.into(),
-                            Family::V6 => array(value).map(u128::from_be_bytes).ok_or(Malformed)?,
-                        });
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    match key {
-        _ if flags & wire::ELEMENT_CATCH_ALL != 0 => Ok(ElementSeen::CatchAll),
-        Some(key) if flags & wire::ELEMENT_INTERVAL_END != 0 => Ok(ElementSeen::End(key)),
-        Some(key) => Ok(ElementSeen::Start(key)),
-        None => Err(Malformed),
-    }
 }
 
 pub(crate) fn rule(message: &Message<'_>) -> Result<RuleSeen, Malformed> {
@@ -386,7 +394,12 @@ fn expression(bytes: &[u8]) -> Result<(Expr, Option<Traffic>), Malformed> {
         "lookup" if number(2) == Some(1) && lacks(3) && number(5).unwrap_or(0) == 0 => {
             fields.iter().find(|field| field.0 == 1).map(|field| Expr::Lookup(text(field.1)))
         }
-        "immediate" if number(1) == Some(0) => nested(2).and_then(verdict).map(Expr::Verdict),
+        // A map from keys to verdicts or values: with a register to put them in.
+        "lookup" if !lacks(3) => Some(Expr::Other("map".to_owned())),
+        // How iptables rejects.
+        "target" if fields.contains(&(1, b"REJECT\0")) => Some(Expr::Other("reject".to_owned())),
+        "immediate" if number(1) != Some(0) => Some(Expr::Other("value".to_owned())),
+        "immediate" => nested(2).and_then(verdict).map(Expr::Verdict),
         _ => None,
     };
     Ok((expr.unwrap_or_else(other), None))
