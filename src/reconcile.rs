@@ -180,6 +180,7 @@ async fn enforce_all<'a>(
         (TargetReport::new(kept.target, outcome), work.overridden)
     });
     for (target, overridden) in join_all(each).await {
+        report.warnings.extend(target.closed_by_others());
         report.targets.push(target);
         report.overridden.extend(overridden);
     }
