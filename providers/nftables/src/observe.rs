@@ -40,6 +40,23 @@ pub(crate) fn mend(layout: &Layout, structure: &Structure) -> Mend {
     }
 }
 
+/// Whether a target's own part is the same in two reads, so that what was worked out from one is good for the other.
+/// Neighbours in its table come and go, and the table itself may have been made by one of them.
+pub(crate) fn is_same(layout: &Layout, one: &Structure, other: &Structure) -> bool {
+    match layout {
+        Layout::Enforce(skeleton) => {
+            let mend = |seen: &Structure| Mend { new_table: false, ..skeleton.compare(seen) };
+            mend(one) == mend(other)
+        }
+        Layout::Set(_) => {
+            let sets = |seen: &Structure| {
+                PerFamily::from_fn(|family| layout.set(family).and_then(|name| seen.set(name.set).cloned()))
+            };
+            sets(one) == sets(other)
+        }
+    }
+}
+
 /// Which sets have to be emptied or made again.
 pub(crate) fn rebuilt(mend: &Mend, seen: &Snapshot) -> PerFamily<bool> {
     PerFamily::from_fn(|family| *mend.sets.get(family) == SetMend::Recreate || !seen.stored.get(family).odd.is_empty())

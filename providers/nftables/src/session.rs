@@ -57,9 +57,10 @@ impl Session {
             if attempt > 0 || !steps.skeleton.is_empty() || generation.is_none() {
                 if let Some(around) = &mut around {
                     let (now, seen) = snapshot::read_around(&mut self.socket, &self.layout)?;
-                    if seen != *around {
+                    if !observe::is_same(&self.layout, around, &seen) {
                         return Err(moved());
                     }
+                    *around = seen;
                     generation = Some(now);
                 } else {
                     let (now, seen, _) = snapshot::read(&mut self.socket, &self.layout)?;
