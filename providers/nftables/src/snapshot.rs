@@ -230,8 +230,8 @@ impl<'a> Reading<'a> {
     fn keys(&mut self, name: SetName<'_>, set: &SetSeen) -> Result<Keys, NetlinkError> {
         let mut keys = Vec::new();
         self.elements(name, |message| {
-            parse::keys(message, |key, flags| {
-                keys.extend(key.map(|key| (key.to_vec(), flags & wire::ELEMENT_INTERVAL_END != 0)));
+            parse::keys(message, |element| {
+                keys.extend(element.key.map(|key| (key.to_vec(), element.flags & wire::ELEMENT_INTERVAL_END != 0)));
                 Ok(())
             })
         })?;

@@ -53,7 +53,8 @@ pub(crate) fn pair_up(mut elements: Vec<ElementSeen>, family: Family, interval: 
     let place = |element: &ElementSeen| match *element {
         ElementSeen::End(key) => (key, 0),
         ElementSeen::Start(key) => (key, 1),
-        ElementSeen::CatchAll => (u128::MAX, 2),
+        ElementSeen::Expires(key) => (key, 2),
+        ElementSeen::CatchAll => (u128::MAX, 3),
     };
     if !elements.is_sorted_by_key(place) {
         elements.sort_unstable_by_key(place);
@@ -72,6 +73,9 @@ pub(crate) fn pair_up(mut elements: Vec<ElementSeen>, family: Family, interval: 
             (Some(first), ElementSeen::End(end)) => {
                 stored.ranges.extend(range(family, first, end.saturating_sub(1)));
                 open = None;
+            }
+            (_, ElementSeen::Expires(_)) => {
+                stored.odd.push(format!("set {set} has an element with a timeout: what it admits would go by itself"));
             }
             (None, ElementSeen::End(0)) => {}
             (None, ElementSeen::End(_)) => stored.odd.push(format!("set {set} has an end without a beginning")),

@@ -184,6 +184,8 @@ pub(crate) enum ElementSeen {
     Start(u128),
     /// The address behind the last.
     End(u128),
+    /// What begins at this address goes by itself after a while.
+    Expires(u128),
     /// `*`, which every address matches that no other element does.
     CatchAll,
 }
@@ -292,7 +294,7 @@ pub(crate) fn elements(
     family: Family,
     mut each: impl FnMut(ElementSeen),
 ) -> Result<(), Malformed> {
-    keys(message, |key, flags| {
+    keys(message, |ElementFields { key, flags, expires }| {
         if flags & wire::ELEMENT_CATCH_ALL != 0 {
             each(ElementSeen::CatchAll);
             return Ok(());
@@ -302,34 +304,51 @@ pub(crate) fn elements(
             Family::V4 => be32(key)?.into(),
             Family::V6 => array(key).map(u128::from_be_bytes).ok_or(Malformed)?,
         };
-        each(if flags & wire::ELEMENT_INTERVAL_END != 0 { ElementSeen::End(key) } else { ElementSeen::Start(key) });
+        if flags & wire::ELEMENT_INTERVAL_END != 0 {
+            each(ElementSeen::End(key));
+            return Ok(());
+        }
+        each(ElementSeen::Start(key));
+        if expires {
+            each(ElementSeen::Expires(key));
+        }
         Ok(())
     })
 }
 
-/// Hands over the key and the flags of each element of one message of a dump.
+/// What is read of an element, whatever its key is of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ElementFields<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) flags: u32,
+    /// It goes by itself after a while.
+    expires: bool,
+}
+
+/// Hands over each element of one message of a dump.
 pub(crate) fn keys(
     message: &Message<'_>,
-    mut each: impl FnMut(Option<&[u8]>, u32) -> Result<(), Malformed>,
+    mut each: impl FnMut(ElementFields<'_>) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
     for attribute in message.attributes()? {
         let (attr::ELEMENTS_LIST, list) = attribute? else { continue };
         for element in Attributes(list) {
-            let (mut key, mut flags) = (None, 0);
+            let mut fields = ElementFields::default();
             for attribute in Attributes(element?.1) {
                 match attribute? {
-                    (attr::ELEMENT_FLAGS, value) => flags = be32(value)?,
+                    (attr::ELEMENT_FLAGS, value) => fields.flags = be32(value)?,
+                    (attr::ELEMENT_TIMEOUT | attr::ELEMENT_EXPIRATION, value) => fields.expires |= be64(value)? != 0,
                     (attr::ELEMENT_KEY, value) => {
                         for attribute in Attributes(value) {
                             if let (attr::DATA_VALUE, value) = attribute? {
-                                key = Some(value);
+                                fields.key = Some(value);
                             }
                         }
                     }
                     _ => {}
                 }
             }
-            each(key, flags)?;
+            each(fields)?;
         }
     }
     Ok(())
