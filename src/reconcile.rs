@@ -242,6 +242,7 @@ async fn enforce_all(
     }
     told.sort_unstable_by_key(|(place, ..)| *place);
     for (_, target, overridden, warnings) in told {
+        report.warnings.extend(target.closed_by_others());
         report.targets.push(target);
         report.overridden.extend(overridden);
         report.warnings.extend(warnings);
@@ -250,10 +251,14 @@ async fn enforce_all(
 
 /// Why targets that come after a canary are left as they are.
 fn stops_the_rest(canary: &TargetReport) -> Option<Refusal> {
-    let (Outcome::Refused { .. } | Outcome::Failed(_)) = &canary.outcome else { return None };
+    let verb = match &canary.outcome {
+        Outcome::Refused { .. } => "was refused",
+        Outcome::Failed(_) => "failed",
+        _ => return None,
+    };
     Some(Refusal {
         limit: Limit::Canary,
-        finding: format!("`{}` goes ahead, and it {}", canary.target.name, canary.outcome.name()),
+        finding: format!("`{}` goes ahead, and it {verb}", canary.target.name),
         choices: vec![format!("see what is wrong with `{}`, or take `canary` out of it", canary.target.name)],
     })
 }

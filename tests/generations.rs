@@ -250,7 +250,7 @@ fn targets_wait_for_the_canary() {
         world.expect(0, "sync");
         world.feed(11, &[("B", &[B, C])]);
         let run = world.expect(3, "sync");
-        assert!(run.stdout.contains("canary: `zz-first` goes ahead, and it refused"), "{}", run.stdout);
+        assert!(run.stdout.contains("canary: `zz-first` goes ahead, and it was refused"), "{}", run.stdout);
         admits(&world, "edge", &[B]);
         // Drift is mended all the same.
         flush(&world);

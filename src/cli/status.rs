@@ -50,9 +50,10 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
             (None, Err(_)) => Vec::new(),
         };
         let warnings = environment(&target.target, &foreign);
-        report
-            .warnings
-            .extend(warnings.into_iter().map(|warning| format!("target `{}`: {warning}", target.target.name)));
+        let warnings = warnings.into_iter().map(|warning| format!("target `{}`: {warning}", target.target.name));
+        // What surely closes a port every pass warns about.
+        let unsaid: Vec<String> = warnings.filter(|warning| !report.warnings.contains(warning)).collect();
+        report.warnings.extend(unsaid);
     }
     match args.format {
         Format::Json => output.json(&StatusJson::new(&report, &context))?,

@@ -103,6 +103,8 @@ pub(crate) mod attr {
     pub(crate) const ELEMENTS_LIST: u16 = 3;
     pub(crate) const ELEMENT_KEY: u16 = 1;
     pub(crate) const ELEMENT_FLAGS: u16 = 3;
+    pub(crate) const ELEMENT_TIMEOUT: u16 = 4;
+    pub(crate) const ELEMENT_EXPIRATION: u16 = 5;
 }
 
 /// `NF_INET_PRE_ROUTING`, `NF_INET_LOCAL_IN`

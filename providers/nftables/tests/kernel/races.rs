@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tagwall_nftables::TableFamily;
 use tagwall_nftables::testing::Hand;
+use tagwall_nftables::{Nftables, TableFamily};
 use tagwall_provider::{AddressRange, Desired, IpNet, PrefixSet, Provider, ProviderError, Skeleton};
 
-use crate::support::{admitted, edge, elements, in_namespace, nft, pass, prefixes, wait};
+use crate::support::{admitted, edge, elements, in_namespace, nft, pass, prefixes, target, wait};
 
 /// Prefixes that do not touch: `count` of every second /28 from 10.0.0.0 on.
 pub(crate) fn many(count: u32) -> PrefixSet {
@@ -146,6 +146,55 @@ fn rules_are_mended_beside_another_table() {
             }
         });
         eprintln!("{writes} writes beside 10 mendings");
+    });
+}
+
+/// Targets that are made at one moment in one table: each loses to neighbours time and again, and none of that is a
+/// conflict, since nobody touches what is another's.
+#[test]
+fn many_targets_are_made_at_once() {
+    const TARGETS: usize = 12;
+    in_namespace(|| {
+        let providers: Vec<Nftables> = (0..TARGETS)
+            .map(|number| {
+                let mut settings = target(&format!("t{number}"));
+                settings.siblings = (0..TARGETS).map(|sibling| format!("t{sibling}")).collect();
+                settings.ports = vec![8000 + u16::try_from(number).unwrap()];
+                Nftables::new(settings).unwrap()
+            })
+            .collect();
+        for round in 0..5u32 {
+            let desired = many(100 + round);
+            let together = std::sync::Barrier::new(TARGETS);
+            let lost = AtomicUsize::new(0);
+            std::thread::scope(|scope| {
+                for provider in &providers {
+                    scope.spawn(|| {
+                        let observed = wait(provider.observe()).unwrap();
+                        let steps = provider.place(&observed, &Desired::listed(desired.clone())).unwrap();
+                        together.wait();
+                        assert_eq!(wait(provider.apply(&observed.revision, &steps)).unwrap().calls, 1);
+                        let now = wait(provider.observe()).unwrap();
+                        let moved =
+                            now.revision.lock.parse::<u32>().unwrap() - observed.revision.lock.parse::<u32>().unwrap();
+                        lost.fetch_add(usize::from(moved > 1), Ordering::Relaxed);
+                    });
+                }
+            });
+            assert!(lost.into_inner() >= TARGETS - 1, "nobody was in anybody's way, so nothing was shown");
+            for (number, provider) in providers.iter().enumerate() {
+                assert_eq!(admitted(&format!("t{number}")), desired);
+                assert_eq!(wait(provider.observe()).unwrap().skeleton, Skeleton::Intact);
+            }
+            if round % 2 == 0 {
+                // Again from drift, and then from nothing.
+                nft("delete table inet tagwall");
+            } else {
+                for provider in &providers {
+                    wait(provider.withdraw()).unwrap();
+                }
+            }
+        }
     });
 }
 
