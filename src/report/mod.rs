@@ -224,7 +224,9 @@ impl Outcome {
             let refusal = accept::wrong_cloud(wanted.document_name(), found);
             return Self::Refused { refusals: vec![refusal], plan: None };
         }
-        let class = if error.is_transient() { Class::Transient } else { Class::Rejected };
+        // A clock that is set late and a captive portal both pass, though not within a fetch.
+        let may_pass = error.is_transient() || matches!(error, SourceError::Tls { .. });
+        let class = if may_pass { Class::Transient } else { Class::Rejected };
         Self::Failed(Failure { class, ..Failure::of(error, error.hint()) })
     }
 
