@@ -367,7 +367,7 @@ mod brakes {
     pub(super) fn paused(decision: &Decision) -> Refusal {
         Refusal {
             limit: Limit::Paused,
-            finding: format!("it is paused {decision}"),
+            finding: decision.to_string(),
             choices: vec!["`tagwall resume` ends the pause".to_owned()],
         }
     }
