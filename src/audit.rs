@@ -4,8 +4,8 @@
 //! decisions, and grows with them alone.
 
 use serde::Serialize;
-use tagwall_provider::Limit;
 use sha2::{Digest as _, Sha256};
+use tagwall_provider::Limit;
 
 use crate::config::Config;
 use crate::generation::Named;

@@ -339,3 +339,16 @@ fn a_damaged_generation_is_said_and_written_anew() {
         }
     });
 }
+
+#[test]
+fn what_the_last_target_left_is_shown_without_any_target() {
+    with_namespaces(|| {
+        let world = synchronised(&[&[A]]);
+        world.config("");
+        let run = world.expect(0, "status");
+        assert!(run.stderr.contains("orphan") && run.stderr.contains("tagwall:test/edge"), "{}", world.telling(&run));
+        assert!(world.expect(1, "sync").stderr.contains("withdraw --orphans"));
+        world.expect(0, "withdraw --orphans --yes");
+        assert_eq!(world.expect(0, "status").stderr.matches("orphan").count(), 0);
+    });
+}

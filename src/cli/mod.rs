@@ -163,9 +163,11 @@ impl CliError {
                     .to_owned(),
             ),
             Self::ConfigIsThere => Some("leave `--defaults` out, or move that file away".to_owned()),
-            Self::NoTargets => {
-                Some("give it a table `[targets.NAME]`; `config/tagwall.toml` explains each key".to_owned())
-            }
+            Self::NoTargets => Some(
+                "give it a table `[targets.NAME]`; `tagwall status` shows what older configurations left, and \
+                     `tagwall withdraw --orphans` removes it"
+                    .to_owned(),
+            ),
             Self::State(StateError::Locked { .. }) => {
                 Some("wait for the other pass to end, or end that process".to_owned())
             }

@@ -15,6 +15,7 @@ use crate::reconcile::{Options, Purpose, against, without_publication};
 use crate::report::{Class, Failure, Outcome, Report, TargetReport, json, text};
 use crate::source::Source;
 use crate::state::TargetRecord;
+use crate::targets;
 
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
@@ -54,6 +55,15 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
         // What surely closes a port every pass warns about.
         let unsaid: Vec<String> = warnings.filter(|warning| !report.warnings.contains(warning)).collect();
         report.warnings.extend(unsaid);
+    }
+    if context.config.targets.is_empty() {
+        // No target's plan lists them, and they judge ports all the same.
+        for sweeper in targets::sweepers(&context.config).into_iter().flatten() {
+            let orphans = sweeper.observe().await.map(|observed| observed.orphans).unwrap_or_default();
+            report.warnings.extend(orphans.iter().map(|orphan| {
+                format!("orphan {} {}; `tagwall withdraw --orphans` removes it", orphan.object, orphan.mark)
+            }));
+        }
     }
     match args.format {
         Format::Json => output.json(&StatusJson::new(&report, &context))?,

@@ -353,7 +353,9 @@ impl<P: Passes, C: Clock> Loop<P, C> {
         let drift = finished.reason == Reason::Drift;
         let is_trouble = |outcome: &Outcome| match outcome {
             // Somebody works on the firewall while all writing is stopped: that is no news.
-            Outcome::Refused { refusals, .. } => !drift || refusals.iter().any(|refusal| refusal.limit != Limit::Paused),
+            Outcome::Refused { refusals, .. } => {
+                !drift || refusals.iter().any(|refusal| refusal.limit != Limit::Paused)
+            }
             Outcome::Failed(_) => true,
             _ => false,
         };
