@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -99,7 +101,7 @@ impl Watch {
 /// What is ours, by its names, and which commits are our own.
 #[derive(Debug)]
 pub(crate) struct Concern {
-    own_port: u32,
+    own_port: Arc<AtomicU32>,
     family: u8,
     table: String,
     /// The chains whose rules are ours; in an operator's table there are none.
@@ -110,7 +112,7 @@ pub(crate) struct Concern {
 }
 
 impl Concern {
-    pub(crate) fn new(layout: &Layout, own_port: u32) -> Self {
+    pub(crate) fn new(layout: &Layout, own_port: Arc<AtomicU32>) -> Self {
         let sets = Family::ALL.into_iter().filter_map(|family| layout.set(family));
         let sets = sets.map(|name| name.set.to_owned()).collect();
         match layout {
@@ -136,7 +138,7 @@ impl Concern {
     /// Whether a message tells of a change of ours by somebody else. One that cannot be read may.
     pub(crate) fn is_in(&self, message: &Message<'_>) -> bool {
         let Some(kind) = message.table_message() else { return false };
-        if message.port == self.own_port {
+        if message.port == self.own_port.load(Ordering::Relaxed) {
             return false;
         }
         let Ok(place) = parse::place(message, kind) else { return true };

@@ -114,6 +114,26 @@ fn our_own_changes_do_not_wake() {
     });
 }
 
+/// A socket that was given up and opened again is still our own.
+#[test]
+fn our_own_changes_do_not_wake_from_another_socket() {
+    in_namespace(|| {
+        let faults = Faults::default();
+        let provider = Nftables::with_faults(settings(), faults.clone()).unwrap();
+        let mut watcher = Watcher::of(&provider);
+        // The port of the socket that is given up is taken, so that the next one has another.
+        let taken = Hand::new(TableFamily::Inet, "tagwall", "edge-v4");
+        faults.cut_answer(1);
+        wait(provider.observe()).unwrap_err();
+        let also_taken = Hand::new(TableFamily::Inet, "tagwall", "edge-v4");
+        pass(&provider, &prefixes(DESIRED));
+        watcher.quiet("our own change from another socket");
+        nft("flush ruleset");
+        watcher.woken("somebody else's");
+        drop((taken, also_taken));
+    });
+}
+
 #[test]
 fn an_operators_sets_are_watched() {
     in_namespace(|| {
