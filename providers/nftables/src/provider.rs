@@ -88,6 +88,10 @@ impl Provider for Nftables {
         Some(Box::pin(self.worker.watch()?))
     }
 
+    fn last_disturber(&self) -> Option<String> {
+        self.worker.disturber.last()
+    }
+
     async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError> {
         let orphans = orphans.to_vec();
         self.worker.ask(|reply| Request::RemoveOrphans { orphans, reply }).await

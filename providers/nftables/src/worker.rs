@@ -16,7 +16,7 @@ use crate::layout::Layout;
 use crate::netlink::socket::Socket;
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::watch::{self, WakeUps, Watch};
+use crate::watch::{self, Disturber, WakeUps, Watch};
 
 type Reply<T> = oneshot::Sender<Result<T, ProviderError>>;
 
@@ -34,6 +34,7 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct Worker {
     requests: mpsc::Sender<Request>,
+    pub(crate) disturber: Disturber,
 }
 
 impl Worker {
@@ -41,13 +42,13 @@ impl Worker {
     pub(crate) fn start(thread: Thread) -> std::io::Result<Self> {
         let (requests, received) = mpsc::channel();
         thread::Builder::new().name("tagwall-nft".to_owned()).spawn(move || thread.run(&received))?;
-        Ok(Self { requests })
+        Ok(Self { requests, disturber: Disturber::default() })
     }
 
     /// Asks for a watch, which has begun before any request that is made after this is looked at. Where it cannot
     /// begin, the stream ends.
     pub(crate) fn watch(&self) -> Option<WakeUps> {
-        let (wake_ups, watch) = watch::pair().ok()?;
+        let (wake_ups, watch) = watch::pair(&self.disturber).ok()?;
         self.requests.send(Request::Watch(watch)).ok()?;
         Some(wake_ups)
     }
