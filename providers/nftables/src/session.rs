@@ -1,5 +1,8 @@
 //! What the worker does with its socket: reads, changes, removals.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
 use nix::errno::Errno;
 use tagwall_provider::{
     Applied, Cause, Family, Observed, Operation, Orphan, PerFamily, ProviderError, Revision, Step, Steps,
@@ -29,8 +32,7 @@ pub(crate) struct Session {
     pub(crate) settings: Settings,
     pub(crate) layout: Layout,
     pub(crate) socket: Socket,
-    #[cfg(feature = "testing")]
-    pub(crate) faults: crate::testing::Faults,
+    pub(crate) port: Arc<AtomicU32>,
 }
 
 impl Session {
@@ -83,7 +85,7 @@ impl Session {
             write::mends(&mut batch, &self.layout, &mend, rebuilt);
             self.write_entries(&mut batch, steps);
             write::wake(&mut batch, &mend);
-            match self.commit(batch) {
+            match self.socket.commit(batch) {
                 Ok(()) => return Ok(applied(steps)),
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
@@ -120,7 +122,7 @@ impl Session {
             if batch.is_empty() {
                 return Ok(Applied::default());
             }
-            match self.commit(batch) {
+            match self.socket.commit(batch) {
                 Ok(()) => return Ok(Applied { skeleton: removed, calls: 1, ..Applied::default() }),
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
@@ -156,7 +158,7 @@ impl Session {
                     cause.hint("if they are tagwall's, say `adopt = true`; otherwise there is nothing to withdraw"),
                 ));
             }
-            match self.commit(batch) {
+            match self.socket.commit(batch) {
                 Ok(()) => return Ok(Applied { removed, calls: 1, ..Applied::default() }),
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
@@ -167,12 +169,11 @@ impl Session {
 
     /// Lets a watch begin that passes over what this session commits.
     pub(crate) fn watch(&self, watch: Watch) -> Result<(), ProviderError> {
-        let port = self.socket.port().map_err(|error| classified(&error))?;
         let buffer = watch::BUFFER;
         #[cfg(feature = "testing")]
-        let buffer = self.faults.receive_buffer(buffer);
+        let buffer = self.socket.faults.receive_buffer(buffer);
         let monitor = Monitor::open(buffer).map_err(|error| classified(&error))?;
-        let begun = watch.begin(monitor, Concern::new(&self.layout, port));
+        let begun = watch.begin(monitor, Concern::new(&self.layout, Arc::clone(&self.port)));
         begun.map_err(|error| ProviderError::Transient(Cause::new("cannot start a thread").because(error)))
     }
 
@@ -186,13 +187,6 @@ impl Session {
                 batch.intervals(kind, set, ranges.filter(|range| range.family() == family));
             }
         }
-    }
-
-    fn commit(&mut self, batch: Batch) -> Result<(), NetlinkError> {
-        #[cfg(feature = "testing")]
-        return self.faults.around(|| self.socket.commit(batch));
-        #[cfg(not(feature = "testing"))]
-        self.socket.commit(batch)
     }
 }
 

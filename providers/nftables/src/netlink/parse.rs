@@ -224,6 +224,22 @@ pub(crate) fn generation(message: &Message<'_>) -> Result<u32, Malformed> {
     Err(Malformed)
 }
 
+/// Who made a generation, in words: the kernel tells the process by the name that it gave itself, at most 15 bytes, and
+/// its id in the first namespace of process ids.
+pub(crate) fn committer(message: &Message<'_>) -> Option<String> {
+    let (mut name, mut id) = (None, None);
+    for attribute in message.attributes().ok()? {
+        match attribute.ok()? {
+            (attr::GENERATION_PROCESS_NAME, value) => name = Some(text(value)),
+            (attr::GENERATION_PROCESS_ID, value) => id = be32(value).ok(),
+            _ => {}
+        }
+    }
+    // Anybody may call themselves anything.
+    let name = name?.replace(|letter: char| letter.is_control() || letter == '`', "?");
+    Some(id.map_or_else(|| format!("`{name}`"), |id| format!("`{name}` (pid {id})")))
+}
+
 pub(crate) fn table(message: &Message<'_>) -> Result<TableSeen, Malformed> {
     let mut table = TableSeen::default();
     for attribute in message.attributes()? {
