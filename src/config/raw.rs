@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::telling::raw as telling;
 use super::{Percent, TimeSpan};
 
 /// The configuration of tagwall.
@@ -27,6 +28,12 @@ pub struct Config {
     pub limits: Limits,
     /// Where tagwall keeps what it has to remember.
     pub state: State,
+    /// Where the daemon tells how things stand.
+    pub metrics: telling::Metrics,
+    /// How and how much is logged.
+    pub log: telling::Log,
+    /// Who is told of changes and of trouble, by name.
+    pub notify: telling::Receivers,
 }
 
 /// Where the publication comes from.
