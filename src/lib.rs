@@ -30,6 +30,7 @@ pub mod exit;
 mod fixture;
 pub mod limits;
 pub mod listening;
+pub mod log;
 pub mod plan;
 pub mod reconcile;
 pub mod record;

@@ -372,12 +372,24 @@ impl<P: Passes, C: Clock> Loop<P, C> {
         let report = &finished.report;
         let is_trouble = |outcome: &Outcome| matches!(outcome, Outcome::Refused { .. } | Outcome::Failed(_));
         let mut outcomes = report.targets.iter().map(|target| &target.outcome).chain(&report.outcome_without_targets);
+        // The same in words for people and in fields for programs: text shows the words alone.
+        macro_rules! say {
+            ($level:ident) => {
+                tracing::$level!(
+                    pass.iteration = finished.iteration,
+                    pass.reason = finished.reason.name(),
+                    pass.seconds = finished.elapsed.as_secs_f64(),
+                    pass.exit_status = report.exit_status().code(),
+                    "{line}"
+                )
+            };
+        }
         if outcomes.any(is_trouble) {
-            tracing::warn!("{line}");
+            say!(warn);
         } else if finished.reason == Reason::Drift && report.count("applied") == 0 {
-            tracing::debug!("{line}");
+            say!(debug);
         } else {
-            tracing::info!("{line}");
+            say!(info);
         }
         let status = self.status.borrow();
         let known = status.last.as_ref().map(|last| last.report.warnings.as_slice()).unwrap_or_default();
