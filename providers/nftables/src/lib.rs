@@ -49,8 +49,6 @@ mod worker;
 mod write;
 
 pub use provider::{CreateError, Nftables};
-pub use rule::Traffic;
-pub use session::Counters;
 pub use settings::{Established, Hook, Mode, Protocol, Settings, SettingsError, TableFamily};
 
 /// Reads bytes as every kind of answer of the kernel. For the fuzzer: it must never panic.

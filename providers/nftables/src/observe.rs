@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use tagwall_provider::{
-    Admits, Cause, Entry, Family, Foreign, ForeignEffect, Observed, Orphan, OwnerMark, PerFamily, ProviderError, Room,
-    Skeleton as Around, Slot, StoredId,
+    Admits, Cause, Counters, Entry, Family, Foreign, ForeignEffect, Observed, Orphan, OwnerMark, PerFamily,
+    ProviderError, Room, Skeleton as Around, Slot, StoredId,
 };
 
 use crate::consequence::consequences;
 use crate::layout::Layout;
 use crate::netlink::parse::ChainSeen;
 use crate::netlink::wire;
+use crate::rule::{Expr, RuleSeen};
 use crate::settings::{Mode, Settings, TABLE};
-use crate::skeleton::{Mend, SetMend, hook_name};
+use crate::skeleton::{Mend, SetMend, Skeleton, hook_name};
 use crate::snapshot::{Snapshot, Structure};
 
 /// The slot of a family's entries.
@@ -102,7 +103,27 @@ pub(crate) fn observed(
     }
     let shared = if matches!(layout, Layout::Enforce(_)) { &seen.structure } else { &seen.left };
     observed.orphans = orphans(settings, shared);
+    if let Layout::Enforce(skeleton) = layout {
+        observed.counters = counters(skeleton, &seen.structure);
+    }
     Ok(observed)
+}
+
+/// What our rules counted, as long as they are ours: nothing where the chain is missing or somebody else's.
+fn counters(skeleton: &Skeleton, structure: &Structure) -> Option<Counters> {
+    let admit = &skeleton.names.admit;
+    structure.own_chains().find(|chain| chain.name == *admit && chain.comment.as_ref() == Some(&skeleton.mark))?;
+    let mut counters = Counters::default();
+    for RuleSeen { rule, traffic } in structure.rules_seen(admit).filter(|seen| skeleton.admit.contains(&seen.rule)) {
+        let looks_in = |family| rule.exprs.contains(&Expr::Lookup(skeleton.names.sets.get(family).clone()));
+        let counted = match Family::ALL.into_iter().find(|family| looks_in(*family)) {
+            Some(family) => counters.admitted.get_mut(family),
+            None if rule.exprs.contains(&Expr::CT_STATE) => &mut counters.established,
+            None => &mut counters.dropped,
+        };
+        *counted += traffic.unwrap_or_default();
+    }
+    Some(counters)
 }
 
 /// Whether a family's set is there and ours: elements of somebody else's set of that name are not our entries.

@@ -6,7 +6,6 @@ use tagwall_provider::{Applied, Desired, Observed, Orphan, Provider, ProviderErr
 
 use crate::layout::Layout;
 use crate::place;
-use crate::session::Counters;
 use crate::settings::{Settings, SettingsError};
 use crate::worker::{Request, Thread, Worker};
 
@@ -60,15 +59,6 @@ impl Nftables {
         thread.settings.check().map_err(wrong)?;
         let layout = Layout::new(&thread.settings);
         Ok(Self { layout, worker: Worker::start(thread).map_err(CreateError::Thread)? })
-    }
-
-    /// What the target's rules let through and dropped since they were last written; nothing in set mode, and
-    /// where nothing of ours is there.
-    ///
-    /// # Errors
-    /// As [`Provider::observe`].
-    pub async fn counters(&self) -> Result<Counters, ProviderError> {
-        self.worker.ask(Request::Counters).await
     }
 }
 

@@ -11,8 +11,7 @@ use crate::netlink::message::Batch;
 use crate::netlink::monitor::Monitor;
 use crate::netlink::socket::{NetlinkError, Socket};
 use crate::observe::{self, is_rebuilt, observed};
-use crate::rule::Expr;
-use crate::settings::{Settings, TABLE};
+use crate::settings::Settings;
 use crate::snapshot;
 use crate::watch::{self, Concern, Watch};
 use crate::write;
@@ -22,17 +21,6 @@ const TRIES: usize = 64;
 /// After so many, a change of elements alone goes without the generation id. Each of its adds fails if anything
 /// is there already, each of its removals unless exactly that is there: these guard it as well.
 const TRIES_WITH_ID: usize = 4;
-
-/// What the target's rules let through and dropped since they were last written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Admitted by the set of each family.
-    pub admitted: PerFamily<crate::Traffic>,
-    /// Let go on because its connection stood already.
-    pub established: crate::Traffic,
-    /// Dropped.
-    pub dropped: crate::Traffic,
-}
 
 /// A target and an open socket.
 #[derive(Debug)]
@@ -178,30 +166,6 @@ impl Session {
         let monitor = Monitor::open(buffer).map_err(|error| classified(&error))?;
         let begun = watch.begin(monitor, Concern::new(&self.layout, port));
         begun.map_err(|error| ProviderError::Transient(Cause::new("cannot start a thread").because(error)))
-    }
-
-    pub(crate) fn counters(&mut self) -> Result<Counters, ProviderError> {
-        let mut counters = Counters::default();
-        let Layout::Enforce(skeleton) = &self.layout else { return Ok(counters) };
-        let sets = &skeleton.names.sets;
-        let read = snapshot::read_rules(&mut self.socket, TABLE, &skeleton.names.admit, |seen| {
-            let Some(traffic) = seen.traffic else { return };
-            let lookup = seen.rule.exprs.iter().find_map(|expr| match expr {
-                Expr::Lookup(set) => Some(set),
-                _ => None,
-            });
-            match lookup {
-                Some(set) if *set == sets.v4 => counters.admitted.v4 = traffic,
-                Some(set) if *set == sets.v6 => counters.admitted.v6 = traffic,
-                Some(_) => {}
-                None if seen.rule.exprs.contains(&Expr::CT_STATE) => counters.established = traffic,
-                None => counters.dropped = traffic,
-            }
-        });
-        match read {
-            Ok(_) | Err(NetlinkError::Refused { errno: Errno::ENOENT, .. }) => Ok(counters),
-            Err(error) => Err(classified(&error)),
-        }
     }
 
     /// Removals first: an interval that grows is removed and added, and the other way round they would overlap.

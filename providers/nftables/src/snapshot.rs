@@ -29,7 +29,7 @@ pub(crate) struct Structure {
     /// The chains of the table, and those base chains of others that drop by policy.
     pub(crate) chains: Vec<ChainSeen>,
     /// The rules of our chains: those of our names, and those with our mark.
-    rules: Vec<(String, Vec<Rule>)>,
+    rules: Vec<(String, Vec<RuleSeen>)>,
     /// The sets of the table.
     pub(crate) sets: Vec<SetSeen>,
 }
@@ -78,6 +78,11 @@ impl Structure {
     }
 
     pub(crate) fn rules(&self, chain: &str) -> impl Iterator<Item = &Rule> {
+        self.rules_seen(chain).map(|seen| &seen.rule)
+    }
+
+    /// The rules of a chain with what they counted.
+    pub(crate) fn rules_seen(&self, chain: &str) -> impl Iterator<Item = &RuleSeen> {
         self.rules.iter().filter(move |(name, _)| name == chain).flat_map(|(_, rules)| rules)
     }
 
@@ -216,7 +221,7 @@ fn read_own_table(
     let chains = seen.own_chains().filter(|chain| with_rules(chain)).map(|chain| chain.name.clone());
     for name in chains.collect::<Vec<_>>() {
         let mut rules = Vec::new();
-        dumps.note(read_rules(socket, TABLE, &name, |seen| rules.push(seen.rule))?);
+        dumps.note(read_rules(socket, TABLE, &name, |seen| rules.push(seen))?);
         seen.rules.push((name, rules));
     }
     if seen.table.is_some() {
@@ -255,7 +260,7 @@ fn read_table(socket: &mut Socket, family: u8, name: &str) -> Result<Option<Tabl
 }
 
 /// Reads the rules of one chain of an inet table, in order.
-pub(crate) fn read_rules(
+fn read_rules(
     socket: &mut Socket,
     table: &str,
     chain: &str,

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::error::classified;
 use crate::layout::Layout;
 use crate::netlink::socket::Socket;
-use crate::session::{Counters, Session};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::watch::{self, WakeUps, Watch};
 
@@ -26,7 +26,6 @@ pub(crate) enum Request {
     Apply { base: Revision, steps: Steps, reply: Reply<Applied> },
     Withdraw(Reply<Applied>),
     RemoveOrphans { orphans: Vec<Orphan>, reply: Reply<Applied> },
-    Counters(Reply<Counters>),
     Watch(Watch),
 }
 
@@ -83,7 +82,6 @@ impl Thread {
                 Request::RemoveOrphans { orphans, reply } => {
                     answer(reply, self.session(&mut session).and_then(|session| session.remove_orphans(&orphans)));
                 }
-                Request::Counters(reply) => answer(reply, self.session(&mut session).and_then(Session::counters)),
                 Request::Watch(watch) => {
                     let begun = self.session(&mut session).and_then(|session| session.watch(watch));
                     if let Err(error) = begun {

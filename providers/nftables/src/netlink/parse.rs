@@ -3,10 +3,10 @@
 //! Total: no bytes make it panic, read out of bounds or loop. What is cut off or longer than it may be is
 //! [`Malformed`], never a shorter answer: a set that seems to hold less than it does would be written over.
 
-use tagwall_provider::Family;
+use tagwall_provider::{Family, Traffic};
 
 use super::wire::{self, attr, msg};
-use crate::rule::{Cmp, Expr, Rule, RuleSeen, Traffic, Verdict};
+use crate::rule::{Cmp, Expr, Rule, RuleSeen, Verdict};
 
 /// The bytes are not what the kernel writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
