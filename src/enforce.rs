@@ -49,6 +49,8 @@ pub(crate) struct Work<'a> {
     measured: bool,
     /// Refusals that an override let through.
     pub(crate) overridden: Vec<Refusal>,
+    /// How often it moved between reading and writing.
+    pub(crate) conflicts: u32,
     /// What an attempt has done that could not be verified at once.
     done: Option<(Box<Plan>, Applied)>,
     config: &'a Config,
@@ -70,6 +72,7 @@ impl<'a> Work<'a> {
             standing: own().flat_map(|list| list.standing.clone()).collect(),
             measured: target.lists.iter().all(|name| lists[name].measured || is_new(name, target, state)),
             overridden: Vec::new(),
+            conflicts: 0,
             done: None,
             config,
             options,
@@ -84,9 +87,10 @@ impl<'a> Work<'a> {
                 Ok(outcome) => return outcome,
                 Err(ProviderError::Conflict(cause)) if attempt < CONFLICT_ATTEMPTS => {
                     tracing::debug!(target_name = %self.target.name, attempt, %cause, "the target moved");
-                    attempt += 1;
+                    (attempt, self.conflicts) = (attempt + 1, self.conflicts + 1);
                 }
                 Err(error @ ProviderError::Conflict(_)) => {
+                    self.conflicts += 1;
                     let hint = "something else keeps changing this firewall at the same time";
                     return Outcome::Failed(Failure::of_provider(&error, Some(hint)));
                 }

@@ -177,7 +177,8 @@ async fn enforce_all<'a>(
             Ok(provider) => work.run(provider.as_ref()).await,
             Err(failure) => Outcome::Failed(failure.clone()),
         };
-        (TargetReport::new(kept.target, outcome), work.overridden)
+        let conflicts = work.conflicts;
+        (TargetReport { conflicts, ..TargetReport::new(kept.target, outcome) }, work.overridden)
     });
     for (target, overridden) in join_all(each).await {
         report.targets.push(target);

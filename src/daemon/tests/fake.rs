@@ -238,6 +238,7 @@ fn report(comes: Comes) -> Report {
         Options { purpose: Purpose::Enforce, overrides: Vec::new(), own_session: None, now: Timestamp::UNIX_EPOCH };
     let plan = || {
         Box::new(Plan {
+            counters: None,
             before: PrefixSet::new(),
             after: PrefixSet::new(),
             left: PrefixSet::new(),

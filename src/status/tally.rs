@@ -1,0 +1,310 @@
+//! What passes have shown so far: totals, and how each target was last seen. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use tagwall_provider::{AddressCount, Family, Limit, PerFamily, PrefixSet, Refusal, Skeleton};
+
+use crate::exit::ExitStatus;
+use crate::plan::Plan;
+use crate::report::{Class, Failure, Outcome, Published, Report, TargetReport};
+use crate::source::Freshness;
+
+/// How many changes are remembered, so that whoever looks now and then misses none.
+const CHANGES: usize = 32;
+
+/// A pass that is over, as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// Its number in this process.
+    pub iteration: u64,
+    /// Why it was made.
+    pub reason: &'static str,
+    /// Whether it went by a publication, not by what is remembered.
+    pub whole: bool,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// What it found and did.
+    pub report: &'a Report,
+}
+
+/// What passes have shown so far.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Passes by reason and by the worst outcome of a target.
+    pub passes: BTreeMap<(&'static str, &'static str), u64>,
+    /// How long they took together, in seconds.
+    pub pass_seconds: f64,
+    /// The last whole pass.
+    pub last: Option<LastPass>,
+    /// Fetches of the publication by how they came out.
+    pub fetches: BTreeMap<&'static str, u64>,
+    /// The publication that was last gone by.
+    pub publication: Option<Published>,
+    /// When the source last said that this is its newest.
+    pub confirmed: Option<Timestamp>,
+    /// Every target that was looked at.
+    pub targets: BTreeMap<String, Seen>,
+    /// The last changes, oldest first.
+    pub changes: VecDeque<Change>,
+}
+
+/// The last whole pass.
+#[derive(Clone, Debug)]
+pub struct LastPass {
+    /// Its number in this process.
+    pub iteration: u64,
+    /// Why it was made.
+    pub reason: &'static str,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Its worst outcome.
+    pub outcome: &'static str,
+    /// What it warned of.
+    pub warnings: Vec<String>,
+    /// Why it had no newer publication, where the last good one stood in or none was had.
+    pub source_failure: Option<String>,
+}
+
+/// How a target was last seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// How it came out of the last pass.
+    pub outcome: &'static str,
+    /// When that pass began.
+    pub at: Timestamp,
+    /// When one last left it as it should be, in this process.
+    pub right_at: Option<Timestamp>,
+    /// Why nothing was changed.
+    pub refusals: Vec<Refusal>,
+    /// Why it could not be read or changed.
+    pub failure: Option<Failure>,
+    /// What the last read showed.
+    pub read: Option<Reading>,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+/// What a read of a target showed.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// When the pass began that read it.
+    pub at: Timestamp,
+    /// What it should admit.
+    pub desired: PerFamily<Size>,
+    /// What it admits.
+    pub enforced: PerFamily<Size>,
+    /// Whether the rules around the entries are as they should be.
+    pub in_place: bool,
+    /// Entries and rules that would have to change.
+    pub drift: u64,
+    /// Prefixes that are admitted and no longer desired.
+    pub pending_removals: u64,
+}
+
+/// How much is admitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// In prefixes, as few as will do.
+    pub prefixes: usize,
+    /// In addresses.
+    pub addresses: AddressCount,
+}
+
+/// What was counted of a target.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Passes that changed it.
+    pub changes: u64,
+    /// Those of them that undid what somebody else did.
+    pub heals: u64,
+    /// Passes that failed, by class.
+    pub failures: BTreeMap<&'static str, u64>,
+    /// Passes that were refused, by limit.
+    pub refusals: BTreeMap<Limit, u64>,
+    /// Reads that were made again because it moved meanwhile.
+    pub conflicts: u64,
+}
+
+/// One change of one target.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The number of the pass.
+    pub iteration: u64,
+    /// When it began.
+    pub at: Timestamp,
+    /// The target.
+    pub target: String,
+    /// Whether it undid what somebody else did.
+    pub heal: bool,
+    /// Entries stored.
+    pub added: u64,
+    /// Entries removed.
+    pub removed: u64,
+    /// Rules made or mended.
+    pub rules: u64,
+    /// By which publication.
+    pub change_number: Option<u64>,
+}
+
+impl Tally {
+    /// Counts a pass.
+    pub fn take(&mut self, ended: &Ended<'_>) {
+        let report = ended.report;
+        *self.passes.entry((ended.reason, outcome(report))).or_default() += 1;
+        self.pass_seconds += ended.seconds;
+        if ended.whole {
+            self.take_source(report);
+            self.last = Some(LastPass {
+                iteration: ended.iteration,
+                reason: ended.reason,
+                started: report.started,
+                seconds: ended.seconds,
+                outcome: outcome(report),
+                warnings: report.warnings.clone(),
+                source_failure: source_failure(report),
+            });
+        }
+        for target in &report.targets {
+            self.take_target(ended, target);
+        }
+    }
+
+    fn take_source(&mut self, report: &Report) {
+        let result = match report.publication.as_ref().map(|published| &published.freshness) {
+            Some(Freshness::Fresh) => "fresh",
+            Some(Freshness::NotModified) => "not-modified",
+            Some(Freshness::LastGood { .. }) => "last-good",
+            None => "none",
+        };
+        *self.fetches.entry(result).or_default() += 1;
+        if let Some(published) = &report.publication {
+            let confirmed = match published.freshness {
+                Freshness::LastGood { fetched_at, .. } => fetched_at,
+                Freshness::Fresh | Freshness::NotModified => report.started,
+            };
+            self.confirmed = self.confirmed.max(Some(confirmed));
+            self.publication = Some(published.clone());
+        }
+    }
+
+    fn take_target(&mut self, ended: &Ended<'_>, told: &TargetReport) {
+        let (name, at) = (&told.target.name, ended.report.started);
+        let before = self.targets.remove(name);
+        let (mut counts, mut right_at, mut read) =
+            before.map_or_else(Default::default, |seen| (seen.counts, seen.right_at, seen.read));
+        counts.conflicts += u64::from(told.conflicts);
+        let (mut refusals, mut failure) = (Vec::new(), None);
+        match &told.outcome {
+            Outcome::InSync(_) => right_at = Some(at),
+            Outcome::Planned(_) => {}
+            Outcome::Applied(plan, applied) => {
+                right_at = Some(at);
+                let heal = !ended.whole;
+                counts.changes += 1;
+                counts.heals += u64::from(heal);
+                if self.changes.len() == CHANGES {
+                    self.changes.pop_front();
+                }
+                self.changes.push_back(Change {
+                    iteration: ended.iteration,
+                    at,
+                    target: name.clone(),
+                    heal,
+                    added: applied.added,
+                    removed: applied.removed,
+                    rules: plan.steps.skeleton.len() as u64,
+                    change_number: ended.report.publication.as_ref().map(|published| published.change_number),
+                });
+            }
+            Outcome::Refused { refusals: found, .. } => {
+                for refusal in found {
+                    *counts.refusals.entry(refusal.limit).or_default() += 1;
+                }
+                refusals.clone_from(found);
+            }
+            Outcome::Failed(found) => {
+                *counts.failures.entry(class_name(found.class)).or_default() += 1;
+                failure = Some(found.clone());
+            }
+        }
+        // What cannot be read stays as it was last seen, with its time.
+        let applied = matches!(told.outcome, Outcome::Applied(..));
+        read = told.plan().map(|plan| Reading::of(plan, applied, at)).or(read);
+        let seen = Seen { outcome: told.outcome.name(), at, right_at, refusals, failure, read, counts };
+        self.targets.insert(name.clone(), seen);
+    }
+}
+
+impl Seen {
+    /// Whether the last pass left it as it should be.
+    pub fn is_right(&self) -> bool {
+        self.right_at == Some(self.at)
+    }
+}
+
+impl Reading {
+    fn of(plan: &Plan, applied: bool, at: Timestamp) -> Self {
+        let size = |set: &PrefixSet| {
+            PerFamily::from_fn(|family| Size { prefixes: set.prefix_count(family), addresses: set.addresses(family) })
+        };
+        let wanted = plan.after.difference(&plan.left);
+        let mut gone = plan.left.clone();
+        if !applied {
+            gone = gone.union(&plan.before.difference(&plan.after));
+        }
+        let steps = plan.steps.entries.len() + plan.steps.skeleton.len();
+        Self {
+            at,
+            desired: size(&wanted),
+            enforced: size(if applied { &plan.after } else { &plan.before }),
+            in_place: applied || plan.skeleton == Skeleton::Intact,
+            drift: if applied { 0 } else { steps as u64 },
+            pending_removals: Family::ALL.into_iter().map(|family| gone.prefix_count(family) as u64).sum(),
+        }
+    }
+}
+
+impl Change {
+    /// Whether other addresses are admitted than before, not only rules or how they are written.
+    pub const fn is_of_entries(&self) -> bool {
+        self.added + self.removed > 0
+    }
+}
+
+/// The worst outcome of a pass.
+fn outcome(report: &Report) -> &'static str {
+    match report.exit_status() {
+        ExitStatus::Done | ExitStatus::Pending => "ok",
+        ExitStatus::Refused => "refused",
+        ExitStatus::Failed | ExitStatus::Usage => "failed",
+    }
+}
+
+/// Why a pass had no newer publication.
+fn source_failure(report: &Report) -> Option<String> {
+    if let Some(published) = &report.publication {
+        return match &published.freshness {
+            Freshness::LastGood { because, .. } => Some(because.clone()),
+            Freshness::Fresh | Freshness::NotModified => None,
+        };
+    }
+    let outcomes = report.targets.iter().map(|target| &target.outcome).chain(&report.outcome_without_targets);
+    outcomes.into_iter().find_map(|outcome| match outcome {
+        Outcome::Failed(failure) => Some(failure.message.clone()),
+        _ => None,
+    })
+}
+
+/// The name of a class of failures, as in the provider contract.
+pub(crate) const fn class_name(class: Class) -> &'static str {
+    match class {
+        Class::Transient => "transient",
+        Class::Denied => "denied",
+        Class::Conflict => "conflict",
+        Class::Rejected => "rejected",
+    }
+}
+
