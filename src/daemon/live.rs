@@ -9,6 +9,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
 use tagwall_provider::Provider;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Passes, Settled};
@@ -45,6 +46,8 @@ pub struct Live {
     load: Load,
     make: MakeProvider,
     setup: Arc<Setup>,
+    /// Where others see which configuration is in use.
+    in_use: watch::Sender<Arc<Setup>>,
     enforced: Enforced,
 }
 
@@ -77,7 +80,13 @@ impl Live {
     /// Why that configuration cannot be used.
     pub fn new(load: Load, make: MakeProvider) -> Result<Self, Failure> {
         let setup = Arc::new(checked(&load)?);
-        Ok(Self { load, make, setup, enforced: Enforced::default() })
+        let in_use = watch::Sender::new(Arc::clone(&setup));
+        Ok(Self { load, make, setup, in_use, enforced: Enforced::default() })
+    }
+
+    /// The configuration in use, from now on.
+    pub fn in_use(&self) -> watch::Receiver<Arc<Setup>> {
+        self.in_use.subscribe()
     }
 }
 
@@ -141,6 +150,7 @@ impl Passes for Live {
     fn reload(&mut self) -> Result<(), Failure> {
         let setup = Arc::new(checked(&self.load)?);
         forget_changed(&mut self.enforced.targets, &self.setup.config, &setup.config);
+        self.in_use.send_replace(Arc::clone(&setup));
         self.setup = setup;
         Ok(())
     }

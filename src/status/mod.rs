@@ -181,6 +181,30 @@ pub struct Reading {
     pub drift: u64,
     /// Prefixes that are admitted and no longer desired.
     pub pending_removals: u64,
+    /// What its rules counted since they were last written, where the firewall counts.
+    pub traffic: Option<Traffic>,
+}
+
+/// What the rules of a target counted since they were last written.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Traffic {
+    /// Admitted because of an entry, IPv4.
+    pub admitted_ipv4: Counted,
+    /// Admitted because of an entry, IPv6.
+    pub admitted_ipv6: Counted,
+    /// Let go on because its connection stood already.
+    pub established: Counted,
+    /// Dropped.
+    pub dropped: Counted,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Counted {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// How much is admitted of each family.
@@ -423,7 +447,19 @@ impl From<&tally::Reading> for Reading {
             in_place: read.in_place,
             drift: read.drift,
             pending_removals: read.pending_removals,
+            traffic: read.counters.map(|counters| Traffic {
+                admitted_ipv4: counters.admitted.v4.into(),
+                admitted_ipv6: counters.admitted.v6.into(),
+                established: counters.established.into(),
+                dropped: counters.dropped.into(),
+            }),
         }
+    }
+}
+
+impl From<tagwall_provider::Traffic> for Counted {
+    fn from(traffic: tagwall_provider::Traffic) -> Self {
+        Self { packets: traffic.packets, bytes: traffic.bytes }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
-use tagwall_provider::{AddressCount, Family, Limit, PerFamily, PrefixSet, Refusal, Skeleton};
+use tagwall_provider::{AddressCount, Counters as Traffic, Family, Limit, PerFamily, PrefixSet, Refusal, Skeleton};
 
 use crate::exit::ExitStatus;
 use crate::plan::Plan;
@@ -102,6 +102,8 @@ pub struct Reading {
     pub drift: u64,
     /// Prefixes that are admitted and no longer desired.
     pub pending_removals: u64,
+    /// What its rules have counted, where the firewall counts.
+    pub counters: Option<Traffic>,
 }
 
 /// How much is admitted.
@@ -263,6 +265,7 @@ impl Reading {
             in_place: applied || plan.skeleton == Skeleton::Intact,
             drift: if applied { 0 } else { steps as u64 },
             pending_removals: Family::ALL.into_iter().map(|family| gone.prefix_count(family) as u64).sum(),
+            counters: plan.counters,
         }
     }
 }
@@ -307,4 +310,3 @@ pub(crate) const fn class_name(class: Class) -> &'static str {
         Class::Rejected => "rejected",
     }
 }
-
