@@ -247,6 +247,20 @@ impl Writer<'_, '_> {
         each("tagwall_target_withdrawn", "Whether the rules were taken away on purpose", &|target| {
             Some(flag(target.standing.withdrawn.is_some()))
         })?;
+        each("tagwall_target_paused", "Whether the target is not to be written", &|target| {
+            Some(flag(target.standing.paused.is_some()))
+        })?;
+        each("tagwall_target_pinned", "Whether the target is to stay at its generation", &|target| {
+            Some(flag(target.standing.pinned.is_some()))
+        })?;
+        each(
+            "tagwall_target_held",
+            "Whether a change was not confirmed, and none is made until somebody says so",
+            &|target| Some(flag(target.standing.held.is_some())),
+        )?;
+        each("tagwall_target_generation", "The generation that the target was last seen right with", &|target| {
+            target.standing.generation.map(whole)
+        })?;
         let info = targets.iter().map(|target| {
             let more = [("provider", target.provider.to_owned()), ("policy", target.policy.to_owned())];
             ([of(target), more.to_vec()].concat(), 1.0)

@@ -142,7 +142,9 @@ pub struct TargetStatus {
     pub outcome: Option<&'static str>,
     /// Whether the last pass left it as it should be.
     pub in_sync: bool,
-    /// What the operator said about it.
+    /// Whether, where the last pass did not, at least what it was last enforced with still is.
+    pub keeps: bool,
+    /// What was decided about it.
     #[serde(flatten)]
     pub standing: Standing,
     /// When a pass last looked at it.
@@ -159,11 +161,19 @@ pub struct TargetStatus {
     pub counts: CountsJson,
 }
 
-/// What the operator said about a target.
+/// What was decided about a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Standing {
-    /// Its rules were taken away on purpose, and when.
+    /// Since when its rules are taken away on purpose.
     pub withdrawn: Option<Timestamp>,
+    /// Since when it is not to be written.
+    pub paused: Option<Timestamp>,
+    /// Since when it is to stay at its generation.
+    pub pinned: Option<Timestamp>,
+    /// Since when it is held at its generation, because a change was not confirmed.
+    pub held: Option<Timestamp>,
+    /// The generation that it was last seen right with.
+    pub generation: Option<u64>,
 }
 
 /// What a read of a target showed.
@@ -255,9 +265,9 @@ pub struct CountsJson {
 /// A change of a target.
 #[derive(Clone, Debug, Serialize)]
 pub struct Change {
-    /// The number of the pass.
-    pub iteration: u64,
-    /// When it began.
+    /// Its number since the daemon started.
+    pub number: u64,
+    /// When its pass began.
     pub at: Timestamp,
     /// The target.
     pub target: String,
@@ -353,7 +363,13 @@ impl Status {
 impl TargetStatus {
     fn new(target: &Target, state: &State, tally: &Tally) -> Self {
         let (record, seen) = (state.targets.get(&target.name), tally.targets.get(&target.name));
-        let standing = Standing { withdrawn: record.and_then(|record| record.withdrawn) };
+        let standing = Standing {
+            withdrawn: record.and_then(|record| record.withdrawn),
+            paused: state.paused(&target.name).map(|decision| decision.since),
+            pinned: record.and_then(|record| record.pinned.as_ref()).map(|decision| decision.since),
+            held: record.and_then(|record| record.unconfirmed.as_ref()).map(|taken_back| taken_back.since),
+            generation: record.and_then(|record| record.generation),
+        };
         let seen_at = seen.map(|seen| seen.at);
         Self {
             name: target.name.clone(),
@@ -365,6 +381,7 @@ impl TargetStatus {
             ports: target.ports.clone(),
             outcome: seen.map(|seen| seen.outcome),
             in_sync: seen.is_some_and(tally::Seen::is_right) && standing.withdrawn.is_none(),
+            keeps: seen.is_some_and(|seen| seen.keeps) && standing.withdrawn.is_none(),
             standing,
             // Another process may have made a pass since, and this one one that could not be written down.
             last_attempt: record.and_then(|record| record.last_attempt).max(seen_at),
@@ -484,8 +501,8 @@ impl From<&Counts> for CountsJson {
 
 impl From<&tally::Change> for Change {
     fn from(change: &tally::Change) -> Self {
-        let tally::Change { iteration, at, target, heal, added, removed, rules, change_number } = change.clone();
-        Self { iteration, at, target, heal, added, removed, rules, change_number }
+        let tally::Change { number, at, target, heal, added, removed, rules, change_number } = change.clone();
+        Self { number, at, target, heal, added, removed, rules, change_number }
     }
 }
 

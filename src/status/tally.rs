@@ -47,6 +47,8 @@ pub struct Tally {
     pub targets: BTreeMap<String, Seen>,
     /// The last changes, oldest first.
     pub changes: VecDeque<Change>,
+    /// How many there were.
+    pub change_count: u64,
 }
 
 /// The last whole pass.
@@ -77,6 +79,8 @@ pub struct Seen {
     pub at: Timestamp,
     /// When one last left it as it should be, in this process.
     pub right_at: Option<Timestamp>,
+    /// Whether at least what it was last enforced with still is.
+    pub keeps: bool,
     /// Why nothing was changed.
     pub refusals: Vec<Refusal>,
     /// Why it could not be read or changed.
@@ -133,8 +137,8 @@ pub struct Counts {
 /// One change of one target.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// The number of the pass.
-    pub iteration: u64,
+    /// Its number in this process.
+    pub number: u64,
     /// When it began.
     pub at: Timestamp,
     /// The target.
@@ -200,27 +204,8 @@ impl Tally {
         counts.conflicts += u64::from(told.conflicts);
         let (mut refusals, mut failure) = (Vec::new(), None);
         match &told.outcome {
-            Outcome::InSync(_) => right_at = Some(at),
+            Outcome::InSync(_) | Outcome::Applied(..) => right_at = Some(at),
             Outcome::Planned(_) => {}
-            Outcome::Applied(plan, applied) => {
-                right_at = Some(at);
-                let heal = !ended.whole;
-                counts.changes += 1;
-                counts.heals += u64::from(heal);
-                if self.changes.len() == CHANGES {
-                    self.changes.pop_front();
-                }
-                self.changes.push_back(Change {
-                    iteration: ended.iteration,
-                    at,
-                    target: name.clone(),
-                    heal,
-                    added: applied.added,
-                    removed: applied.removed,
-                    rules: plan.steps.skeleton.len() as u64,
-                    change_number: ended.report.publication.as_ref().map(|published| published.change_number),
-                });
-            }
             Outcome::Refused { refusals: found, .. } => {
                 for refusal in found {
                     *counts.refusals.entry(refusal.limit).or_default() += 1;
@@ -232,10 +217,37 @@ impl Tally {
                 failure = Some(found.clone());
             }
         }
+        // Where nothing new is enforced, what was enforced before may have had to be put back.
+        let fallback = told.fallback.as_ref().map(|fallback| fallback.outcome.as_ref());
+        for (outcome, heal) in [(Some(&told.outcome), !ended.whole), (fallback, true)] {
+            let Some(Outcome::Applied(plan, applied)) = outcome else { continue };
+            counts.changes += 1;
+            counts.heals += u64::from(heal);
+            self.change_count += 1;
+            if self.changes.len() == CHANGES {
+                self.changes.pop_front();
+            }
+            self.changes.push_back(Change {
+                number: self.change_count,
+                at,
+                target: name.clone(),
+                heal,
+                added: applied.added,
+                removed: applied.removed,
+                rules: plan.steps.skeleton.len() as u64,
+                change_number: ended.report.publication.as_ref().map(|published| published.change_number),
+            });
+        }
         // What cannot be read stays as it was last seen, with its time.
-        let applied = matches!(told.outcome, Outcome::Applied(..));
-        read = told.plan().map(|plan| Reading::of(plan, applied, at)).or(read);
-        let seen = Seen { outcome: told.outcome.name(), at, right_at, refusals, failure, read, counts };
+        let new = told.plan().map(|plan| Reading::of(plan, matches!(told.outcome, Outcome::Applied(..)), at));
+        let kept = fallback.and_then(|outcome| Reading::kept(outcome, at));
+        read = match (new, kept) {
+            (Some(new), Some(kept)) => Some(Reading { desired: new.desired, drift: new.drift, ..kept }),
+            (new, kept) => new.or(kept).or(read),
+        };
+        let keeps = matches!(fallback, Some(Outcome::InSync(_) | Outcome::Applied(..)));
+        let outcome = told.outcome.name();
+        let seen = Seen { outcome, at, right_at, keeps, refusals, failure, read, counts };
         self.targets.insert(name.clone(), seen);
     }
 }
@@ -248,6 +260,16 @@ impl Seen {
 }
 
 impl Reading {
+    /// Of a target that was kept at what it was last enforced with.
+    fn kept(outcome: &Outcome, at: Timestamp) -> Option<Self> {
+        match outcome {
+            Outcome::Applied(plan, _) => Some(Self::of(plan, true, at)),
+            Outcome::InSync(plan) | Outcome::Planned(plan) => Some(Self::of(plan, false, at)),
+            Outcome::Refused { plan, .. } => plan.as_ref().map(|plan| Self::of(plan, false, at)),
+            Outcome::Failed(_) => None,
+        }
+    }
+
     fn of(plan: &Plan, applied: bool, at: Timestamp) -> Self {
         let size = |set: &PrefixSet| {
             PerFamily::from_fn(|family| Size { prefixes: set.prefix_count(family), addresses: set.addresses(family) })
