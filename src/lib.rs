@@ -36,6 +36,7 @@ pub mod grace;
 pub mod limits;
 pub mod listening;
 pub mod log;
+pub mod notify;
 pub mod plan;
 pub mod reconcile;
 pub mod record;

@@ -5,6 +5,7 @@
 //! cannot be changed stays as it was, and that is said.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,8 +18,9 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, LocalSet};
 
-use crate::config::Listen;
+use crate::config::{Listen, Receiver};
 use crate::daemon::{self, Phase, Pulse, Setup};
+use crate::notify::{self, Memory, Session, Shared};
 use crate::report::Failure;
 use crate::serve::{self, Asked, Bound, ServeError};
 use crate::state::Loaded;
@@ -113,7 +115,7 @@ impl Drop for Telling {
 #[derive(Debug)]
 struct Desk {
     view: View,
-    receivers: RefCell<Vec<status::Receiver>>,
+    shared: Rc<Shared>,
 }
 
 impl Asked for Desk {
@@ -129,7 +131,7 @@ impl Asked for Desk {
             state: &state,
             tally: &daemon.tally,
             daemon: Some(told(&daemon)),
-            receivers: self.receivers.borrow().clone(),
+            receivers: self.shared.tallies.borrow().clone(),
             now: Timestamp::now(),
         });
         status.warnings.extend(trouble);
@@ -159,27 +161,72 @@ fn told(status: &daemon::Status) -> status::Daemon {
     }
 }
 
-/// What is served, as the configuration in use says.
+/// What is served and who is told, as the configuration in use says.
 struct Server {
     desk: Rc<Desk>,
     serving: Option<(Rc<Bound>, AbortHandle)>,
+    told: BTreeMap<String, Reached>,
+}
+
+/// A receiver that is being told.
+struct Reached {
+    receiver: Receiver,
+    session: Rc<RefCell<Session>>,
+    task: AbortHandle,
 }
 
 impl Server {
     fn new(view: View) -> Self {
-        Self { desk: Rc::new(Desk { view, receivers: RefCell::default() }), serving: None }
+        let memory = Memory::load(view.in_use.borrow().state_dir.path());
+        let shared = Rc::new(Shared { memory: RefCell::new(memory), tallies: RefCell::default() });
+        Self { desk: Rc::new(Desk { view, shared }), serving: None, told: BTreeMap::new() }
     }
 
     /// Follows the configuration in use for as long as there is a daemon.
     async fn follow(&mut self) {
         let mut in_use = self.desk.view.in_use.clone();
+        let receivers = in_use.borrow_and_update().config.receivers.clone();
+        self.tell(&receivers, |_| Session::default());
         while in_use.changed().await.is_ok() {
-            let listen = in_use.borrow_and_update().config.listen.clone();
-            if let Err(error) = self.listen(listen.as_ref()) {
+            let setup = Arc::clone(&in_use.borrow_and_update());
+            if let Err(error) = self.listen(setup.config.listen.as_ref()) {
                 let failure = Failure::of(&error, error.hint());
                 tracing::error!("{}; what was served before stays", failure.message);
             }
+            self.tell(&setup.config.receivers, Session::from_now);
         }
+    }
+
+    /// Tells these, and nobody else from then on. What is on its way to one that is changed is sent again.
+    fn tell(&mut self, receivers: &[Receiver], session: fn(&Status) -> Session) {
+        let is_configured = |name: &str| receivers.iter().any(|receiver| receiver.name == name);
+        let shared = &self.desk.shared;
+        shared.memory.borrow_mut().retain(is_configured);
+        shared.tallies.borrow_mut().retain(|tally| is_configured(&tally.name));
+        let mut before = std::mem::take(&mut self.told);
+        for receiver in receivers {
+            let reached = match before.remove(&receiver.name) {
+                Some(reached) if reached.receiver == *receiver => reached,
+                Some(reached) => {
+                    reached.task.abort();
+                    self.reach(receiver, reached.session)
+                }
+                None => self.reach(receiver, Rc::new(RefCell::new(session(&self.desk.status())))),
+            };
+            self.told.insert(receiver.name.clone(), reached);
+        }
+        for gone in before.values() {
+            gone.task.abort();
+        }
+    }
+
+    fn reach(&self, receiver: &Receiver, session: Rc<RefCell<Session>>) -> Reached {
+        let desk = Rc::clone(&self.desk);
+        let status = move || desk.status();
+        let (happens, shared) = (self.desk.view.daemon.clone(), Rc::clone(&self.desk.shared));
+        let telling = notify::keep_told(receiver.clone(), happens, status, Rc::clone(&session), shared);
+        let task = tokio::task::spawn_local(telling).abort_handle();
+        Reached { receiver: receiver.clone(), session, task }
     }
 
     /// Serves there, and nowhere else from then on.

@@ -4,6 +4,7 @@ pub mod args;
 mod check;
 mod context;
 mod generate;
+mod metrics_file;
 mod output;
 mod prefixes;
 mod progress;

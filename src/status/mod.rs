@@ -370,7 +370,8 @@ impl TargetStatus {
             held: record.and_then(|record| record.unconfirmed.as_ref()).map(|taken_back| taken_back.since),
             generation: record.and_then(|record| record.generation),
         };
-        let seen_at = seen.map(|seen| seen.at);
+        let seen_at = seen.and_then(tally::Seen::looked_at);
+        let verdict = seen.and_then(tally::Seen::verdict);
         Self {
             name: target.name.clone(),
             provider: target.backend.provider(),
@@ -379,16 +380,18 @@ impl TargetStatus {
             lists: target.lists.clone(),
             protocol: target.protocol.name(),
             ports: target.ports.clone(),
-            outcome: seen.map(|seen| seen.outcome),
+            outcome: verdict.map(|verdict| verdict.outcome),
             in_sync: seen.is_some_and(tally::Seen::is_right) && standing.withdrawn.is_none(),
-            keeps: seen.is_some_and(|seen| seen.keeps) && standing.withdrawn.is_none(),
+            keeps: verdict.is_some_and(|verdict| verdict.keeps) && standing.withdrawn.is_none(),
             standing,
             // Another process may have made a pass since, and this one one that could not be written down.
             last_attempt: record.and_then(|record| record.last_attempt).max(seen_at),
             last_success: record.and_then(|record| record.last_verified).max(seen.and_then(|seen| seen.right_at)),
             read: seen.and_then(|seen| seen.read.as_ref()).map(Reading::from),
-            refusals: seen.map(|seen| seen.refusals.iter().map(json::Refusal::from).collect()).unwrap_or_default(),
-            error: seen.and_then(|seen| seen.failure.as_ref()).map(|failure| Failure {
+            refusals: verdict
+                .map(|verdict| verdict.refusals.iter().map(json::Refusal::from).collect())
+                .unwrap_or_default(),
+            error: verdict.and_then(|verdict| verdict.failure.as_ref()).map(|failure| Failure {
                 message: failure.message.clone(),
                 hint: failure.hint.clone(),
                 class: tally::class_name(failure.class),

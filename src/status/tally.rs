@@ -71,24 +71,35 @@ pub struct LastPass {
 }
 
 /// How a target was last seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// How it came out of the last pass.
+    /// How it came out of the last whole pass.
+    pub whole: Option<Verdict>,
+    /// How it came out of the last look at drift since.
+    pub mend: Option<Verdict>,
+    /// When a pass last left it as it should be, in this process.
+    pub right_at: Option<Timestamp>,
+    /// What the last read showed.
+    pub read: Option<Reading>,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+/// How a target came out of a pass.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The name of the outcome.
     pub outcome: &'static str,
     /// When that pass began.
     pub at: Timestamp,
-    /// When one last left it as it should be, in this process.
-    pub right_at: Option<Timestamp>,
-    /// Whether at least what it was last enforced with still is.
+    /// Whether it is as it should be.
+    pub right: bool,
+    /// Whether, where it is not, at least what it was last enforced with still is.
     pub keeps: bool,
     /// Why nothing was changed.
     pub refusals: Vec<Refusal>,
     /// Why it could not be read or changed.
     pub failure: Option<Failure>,
-    /// What the last read showed.
-    pub read: Option<Reading>,
-    /// What was counted.
-    pub counts: Counts,
 }
 
 /// What a read of a target showed.
@@ -197,80 +208,115 @@ impl Tally {
     }
 
     fn take_target(&mut self, ended: &Ended<'_>, told: &TargetReport) {
-        let (name, at) = (&told.target.name, ended.report.started);
-        let before = self.targets.remove(name);
-        let (mut counts, mut right_at, mut read) =
-            before.map_or_else(Default::default, |seen| (seen.counts, seen.right_at, seen.read));
-        counts.conflicts += u64::from(told.conflicts);
-        let (mut refusals, mut failure) = (Vec::new(), None);
-        match &told.outcome {
-            Outcome::InSync(_) | Outcome::Applied(..) => right_at = Some(at),
-            Outcome::Planned(_) => {}
-            Outcome::Refused { refusals: found, .. } => {
-                for refusal in found {
-                    *counts.refusals.entry(refusal.limit).or_default() += 1;
-                }
-                refusals.clone_from(found);
-            }
-            Outcome::Failed(found) => {
-                *counts.failures.entry(class_name(found.class)).or_default() += 1;
-                failure = Some(found.clone());
-            }
-        }
+        let at = ended.report.started;
+        let mut seen = self.targets.remove(&told.target.name).unwrap_or_default();
+        seen.counts.take(told);
         // Where nothing new is enforced, what was enforced before may have had to be put back.
         let fallback = told.fallback.as_ref().map(|fallback| fallback.outcome.as_ref());
         for (outcome, heal) in [(Some(&told.outcome), !ended.whole), (fallback, true)] {
-            let Some(Outcome::Applied(plan, applied)) = outcome else { continue };
-            counts.changes += 1;
-            counts.heals += u64::from(heal);
-            self.change_count += 1;
-            if self.changes.len() == CHANGES {
-                self.changes.pop_front();
+            if let Some(Outcome::Applied(plan, applied)) = outcome {
+                seen.counts.changes += 1;
+                seen.counts.heals += u64::from(heal);
+                self.change_count += 1;
+                if self.changes.len() == CHANGES {
+                    self.changes.pop_front();
+                }
+                self.changes.push_back(Change {
+                    number: self.change_count,
+                    at,
+                    target: told.target.name.clone(),
+                    heal,
+                    added: applied.added,
+                    removed: applied.removed,
+                    rules: plan.steps.skeleton.len() as u64,
+                    change_number: ended.report.publication.as_ref().map(|published| published.change_number),
+                });
             }
-            self.changes.push_back(Change {
-                number: self.change_count,
-                at,
-                target: name.clone(),
-                heal,
-                added: applied.added,
-                removed: applied.removed,
-                rules: plan.steps.skeleton.len() as u64,
-                change_number: ended.report.publication.as_ref().map(|published| published.change_number),
-            });
         }
-        // What cannot be read stays as it was last seen, with its time.
-        let new = told.plan().map(|plan| Reading::of(plan, matches!(told.outcome, Outcome::Applied(..)), at));
-        let kept = fallback.and_then(|outcome| Reading::kept(outcome, at));
-        read = match (new, kept) {
+        let verdict = Verdict::of(told, fallback, at);
+        if ended.whole {
+            (seen.whole, seen.mend) = (Some(verdict), None);
+        } else {
+            seen.mend = Some(verdict);
+        }
+        if seen.is_right() {
+            seen.right_at = Some(at);
+        }
+        let new = Reading::of(&told.outcome, at);
+        let kept = fallback.and_then(|outcome| Reading::of(outcome, at));
+        let read = match (new, kept) {
             (Some(new), Some(kept)) => Some(Reading { desired: new.desired, drift: new.drift, ..kept }),
-            (new, kept) => new.or(kept).or(read),
+            (new, kept) => new.or(kept),
         };
-        let keeps = matches!(fallback, Some(Outcome::InSync(_) | Outcome::Applied(..)));
-        let outcome = told.outcome.name();
-        let seen = Seen { outcome, at, right_at, keeps, refusals, failure, read, counts };
-        self.targets.insert(name.clone(), seen);
+        seen.read = match (read, seen.read.take()) {
+            // A look at drift knows what was enforced, not what is refused.
+            (Some(read), Some(before)) if !ended.whole && !seen.is_right() => {
+                Some(Reading { desired: before.desired, drift: before.drift, ..read })
+            }
+            // What cannot be read stays as it was last seen, with its time.
+            (read, before) => read.or(before),
+        };
+        self.targets.insert(told.target.name.clone(), seen);
     }
 }
 
 impl Seen {
-    /// Whether the last pass left it as it should be.
+    /// How it stands: that a look at drift found nothing ends no refusal.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.mend.as_ref().filter(|mend| !mend.right).or(self.whole.as_ref()).or(self.mend.as_ref())
+    }
+
+    /// When it was last looked at.
+    pub fn looked_at(&self) -> Option<Timestamp> {
+        [&self.mend, &self.whole].into_iter().flatten().map(|verdict| verdict.at).max()
+    }
+
+    /// Whether it is as it should be.
     pub fn is_right(&self) -> bool {
-        self.right_at == Some(self.at)
+        self.verdict().is_some_and(|verdict| verdict.right)
+    }
+}
+
+impl Verdict {
+    fn of(told: &TargetReport, fallback: Option<&Outcome>, at: Timestamp) -> Self {
+        let is_right = |outcome: &Outcome| matches!(outcome, Outcome::InSync(_) | Outcome::Applied(..));
+        let (refusals, failure) = match &told.outcome {
+            Outcome::Refused { refusals, .. } => (refusals.clone(), None),
+            Outcome::Failed(failure) => (Vec::new(), Some(failure.clone())),
+            Outcome::InSync(_) | Outcome::Applied(..) | Outcome::Planned(_) => (Vec::new(), None),
+        };
+        let (outcome, right) = (told.outcome.name(), is_right(&told.outcome));
+        Self { outcome, at, right, keeps: fallback.is_some_and(is_right), refusals, failure }
+    }
+}
+
+impl Counts {
+    fn take(&mut self, told: &TargetReport) {
+        self.conflicts += u64::from(told.conflicts);
+        match &told.outcome {
+            Outcome::Refused { refusals, .. } => {
+                for refusal in refusals {
+                    *self.refusals.entry(refusal.limit).or_default() += 1;
+                }
+            }
+            Outcome::Failed(failure) => *self.failures.entry(class_name(failure.class)).or_default() += 1,
+            Outcome::InSync(_) | Outcome::Applied(..) | Outcome::Planned(_) => {}
+        }
     }
 }
 
 impl Reading {
-    /// Of a target that was kept at what it was last enforced with.
-    fn kept(outcome: &Outcome, at: Timestamp) -> Option<Self> {
-        match outcome {
-            Outcome::Applied(plan, _) => Some(Self::of(plan, true, at)),
-            Outcome::InSync(plan) | Outcome::Planned(plan) => Some(Self::of(plan, false, at)),
-            Outcome::Refused { plan, .. } => plan.as_ref().map(|plan| Self::of(plan, false, at)),
-            Outcome::Failed(_) => None,
-        }
+    fn of(outcome: &Outcome, at: Timestamp) -> Option<Self> {
+        let (plan, applied) = match outcome {
+            Outcome::Applied(plan, _) => (plan, true),
+            Outcome::InSync(plan) | Outcome::Planned(plan) => (plan, false),
+            Outcome::Refused { plan, .. } => (plan.as_ref()?, false),
+            Outcome::Failed(_) => return None,
+        };
+        Some(Self::of_plan(plan, applied, at))
     }
 
-    fn of(plan: &Plan, applied: bool, at: Timestamp) -> Self {
+    fn of_plan(plan: &Plan, applied: bool, at: Timestamp) -> Self {
         let size = |set: &PrefixSet| {
             PerFamily::from_fn(|family| Size { prefixes: set.prefix_count(family), addresses: set.addresses(family) })
         };
