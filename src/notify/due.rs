@@ -71,6 +71,11 @@ impl After {
 }
 
 impl Session {
+    #[cfg(test)]
+    pub(super) const fn dropped_for_tests(&self) -> u64 {
+        self.dropped
+    }
+
     /// For a receiver that came later: it is not told the past.
     pub fn from_now(status: &Status) -> Self {
         let changes = status.changes.last().map_or(0, |change| change.number);
@@ -200,10 +205,7 @@ fn changed(status: &Status, change: &Change) -> Event {
 
 fn drift(status: &Status, change: &Change) -> Event {
     let title = format!("`{}` was changed by somebody else and put back", change.target);
-    let text = vec![
-        format!("+{} -{} entries, {} rules", change.added, change.removed, change.rules),
-        "the log names the program where the kernel tells it".to_owned(),
-    ];
+    let text = vec![format!("+{} -{} entries, {} rules", change.added, change.removed, change.rules)];
     let event = Event::new(status, Subject::Drift.name(), &change.target, title);
     Event { at: change.at, text, ..event }
 }
