@@ -102,7 +102,10 @@ fn it_answers_over_http_and_says_when_its_loop_is_stuck() {
         assert_eq!(daemon.answers("/healthz", 200), "ok\n");
         let status: Value = serde_json::from_str(&daemon.answers("/status", 200)).unwrap();
         let edge = &status["targets"][0];
-        assert_eq!((&edge["name"], &edge["in_sync"], &edge["outcome"]), (&"edge".into(), &true.into(), &"applied".into()));
+        assert_eq!(
+            (&edge["name"], &edge["in_sync"], &edge["outcome"]),
+            (&"edge".into(), &true.into(), &"applied".into())
+        );
         assert_eq!(edge["read"]["enforced"]["ipv4"]["addresses"], "384");
         assert_eq!(edge["read"]["enforced"], edge["read"]["desired"]);
         assert_eq!(status["publication"]["change_number"], 10);
@@ -220,7 +223,9 @@ fn receivers_are_told_once_across_restarts_and_a_dead_one_delays_nothing() {
         // The dead one still keeps its first delivery, and passes were made all the while.
         assert_eq!(dead.requests().len(), 1);
         daemon.reload();
-        daemon.until("another pass", || daemon.answers("/metrics", 200).contains("reason=\"reload\",outcome=\"refused\"} 2").then_some(()));
+        daemon.until("another pass", || {
+            daemon.answers("/metrics", 200).contains("reason=\"reload\",outcome=\"refused\"} 2").then_some(())
+        });
         assert!(daemon.log().len() > 1000 && daemon.log().contains("TRACE"), "it was not asked for everything");
         daemon.stop();
 

@@ -320,8 +320,10 @@ impl Reading {
         let size = |set: &PrefixSet| {
             PerFamily::from_fn(|family| Size { prefixes: set.prefix_count(family), addresses: set.addresses(family) })
         };
+        // What a grace period holds is desired for as long as it does.
         let wanted = plan.after.difference(&plan.left);
-        let mut gone = plan.left.clone();
+        let held = plan.held.iter().fold(PrefixSet::new(), |sum, held| sum.union(&held.prefixes));
+        let mut gone = plan.left.union(&held);
         if !applied {
             gone = gone.union(&plan.before.difference(&plan.after));
         }

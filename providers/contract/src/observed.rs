@@ -79,10 +79,21 @@ pub struct Foreign {
 pub enum ForeignEffect {
     /// It admits these addresses to the target's ports already.
     Admits(PrefixSet),
-    /// It may drop what we admit.
+    /// It drops what we admit.
     Blocks,
+    /// It may drop what we admit: some of it, or all, as far as can be told.
+    MayBlock,
+    /// It is of another target, by its mark, and judges the same ports: only what both admit gets through.
+    Judges(OwnerMark),
     /// It stands where ours would have to.
     Occupies,
+}
+
+impl ForeignEffect {
+    /// Whether what we admit is surely kept out, all of it or what another target does not admit as well.
+    pub const fn closes(&self) -> bool {
+        matches!(self, Self::Blocks | Self::Judges(_))
+    }
 }
 
 /// Objects that carry our owner's mark and belong to no configured target.

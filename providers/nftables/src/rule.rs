@@ -93,7 +93,9 @@ impl Expr {
     pub(crate) const IIF: Self = Self::Meta(4);
     pub(crate) const NFPROTO: Self = Self::Meta(15);
     pub(crate) const L4PROTO: Self = Self::Meta(16);
+    pub(crate) const IIFNAME: Self = Self::Meta(6);
     pub(crate) const CT_STATE: Self = Self::Conntrack(0);
+    pub(crate) const CT_STATUS: Self = Self::Conntrack(2);
     /// The type of the destination address: `NFT_FIB_RESULT_ADDRTYPE` of `NFTA_FIB_F_DADDR`.
     pub(crate) const DESTINATION_TYPE: Self = Self::Fib { result: 3, flags: 2 };
     pub(crate) const DESTINATION_PORT: Self = Self::Payload { base: 2, offset: 2, length: 2 };
