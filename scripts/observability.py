@@ -203,6 +203,7 @@ def scenario(tagwall, daemon):
 
 def main():
     tagwall = os.path.abspath(sys.argv[1])
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.chdir(ALERTS)
     promtool("check", "rules", "tagwall.rules.yml")
     print(promtool("test", "rules", "tagwall.rules.test.yml").strip())
