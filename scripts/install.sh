@@ -95,6 +95,19 @@ need_namespaces() {
     export PATH="$PATH:/usr/sbin:/sbin"
 }
 
+# Elsewhere it is not packaged: whoever needs it says that it is missing. Installed, it would run: it is stopped.
+need_prometheus() {
+    [[ $system == debian ]] || return 0
+    local fresh=yes
+    if have prometheus; then fresh=no; fi
+    wants "have prometheus && have promtool" prometheus prometheus "scrapes the daemon and checks alert rules"
+    install_wanted
+    if [[ $fresh == yes ]] && have systemctl && [[ -d /run/systemd/system ]]; then
+        root_by "systemctl disable --now prometheus"
+        "${root[@]}" systemctl disable --quiet --now prometheus prometheus-node-exporter 2>/dev/null || true
+    fi
+}
+
 need_fuzz() {
     wants "have c++" g++ gcc-c++ "a C++ compiler: libFuzzer is written in it"
     install_wanted

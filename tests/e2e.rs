@@ -15,6 +15,7 @@
 //! * `regression`: faults that were found, one test each, named for what went wrong; nothing else goes there
 //! * `source`: the source against servers and files that misbehave
 //! * `structure`: who may know of whom
+//! * `telling`: metrics, status and notifications of the daemon
 //! * `support`: worlds, namespaces, witnesses
 //!
 //! A test makes its own [`support::World`] and shares nothing with others. Long campaigns run a stated fraction
@@ -40,3 +41,4 @@ mod source;
 mod state;
 mod structure;
 mod support;
+mod telling;
