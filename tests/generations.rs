@@ -269,8 +269,8 @@ fn a_change_that_is_not_confirmed_is_taken_back() {
     with_namespaces(|| {
         let world = synchronised(&[&[A]]);
         let with = |script: &str, timeout: &str| {
-            world.write("probe", script);
-            let confirm = format!("confirm = {{ command = [\"sh\", \"probe\"], timeout = \"{timeout}\" }}\n");
+            let probe = world.write("probe", &format!("cd '{}'\n{script}", world.path("").display()));
+            let confirm = format!("confirm = {{ command = [\"sh\", {probe:?}], timeout = \"{timeout}\" }}\n");
             world.config(&EDGE.replace("nftables", &format!("{confirm}nftables")));
         };
         with("echo no answer from outside >&2; exit 7", "1s");

@@ -96,7 +96,7 @@ fn what_cannot_be_read_stays_as_last_seen_with_its_time() {
     let read = target.read.as_ref().unwrap();
     assert_eq!((read.at, target.last_attempt, target.last_success), (at(1), Some(at(2)), Some(at(1))));
     assert_eq!(read.enforced.ipv4.addresses.to_string(), "256");
-    assert!(super::tests::status(vec![(true, failed())]).targets[0].read.is_none());
+    assert!(status(vec![(true, failed())]).targets[0].read.is_none());
 }
 
 #[test]
