@@ -81,6 +81,19 @@ pub enum Command {
     Generate(Generate),
 }
 
+impl Command {
+    /// Whether a program is to read the result.
+    pub(super) const fn is_json(&self) -> bool {
+        match self {
+            Self::Sync(Sync { format, .. }) | Self::Status(Status { format, .. }) | Self::Tags(Tags { format, .. }) => {
+                matches!(format, Format::Json)
+            }
+            Self::Prefixes(Prefixes { format, .. }) => matches!(format, PrefixFormat::Json),
+            Self::Run | Self::Check(_) | Self::Withdraw(_) | Self::Generate(_) => false,
+        }
+    }
+}
+
 /// `sync`.
 #[derive(Debug, Args)]
 pub struct Sync {
