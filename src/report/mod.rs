@@ -194,6 +194,13 @@ impl TargetReport {
         let fallback = self.fallback.as_ref().and_then(|fallback| fallback.outcome.plan());
         self.plan().or(fallback)
     }
+
+    /// Warns of what others do to the target's ports: no rule of tagwall's opens what another closes.
+    pub fn closed_by_others(&self) -> Vec<String> {
+        let foreign = self.seen().map(|plan| plan.foreign.as_slice()).unwrap_or_default();
+        let closing = foreign.iter().filter(|foreign| foreign.effect.closes());
+        closing.map(|foreign| format!("target `{}`: {}", self.target.name, foreign.description)).collect()
+    }
 }
 
 impl Outcome {
