@@ -194,7 +194,7 @@ impl<'a> Work<'a> {
         let limits = self.target.lists.iter().filter_map(|list| self.config.lists.get(list)).map(|list| &list.limits);
         let least = |a: Percent, b: Percent| if b.0 < a.0 { b } else { a };
         let both = |one: Limits, other: &Limits| Limits {
-            loss: least(one.loss, other.loss),
+            loss: one.loss.strictest(other.loss),
             growth: least(one.growth, other.growth),
             ..one
         };

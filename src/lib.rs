@@ -21,6 +21,7 @@
 
 pub mod accept;
 pub mod audit;
+mod chain;
 pub mod cli;
 pub mod config;
 pub mod confirm;

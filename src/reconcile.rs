@@ -165,7 +165,7 @@ pub async fn against(
     }
     let last_good = memory.dir.last_good();
     let baselines = Baselines::load(config, &fetched.publication, &last_good, state, &mut report.warnings);
-    let lists = judge_lists(config, &fetched.publication, &baselines, state, options, &mut report);
+    let lists = judge_lists(config, &fetched.publication, &baselines, state, targets, options, &mut report);
     enforce_all(Ground::Lists(&lists), config, memory, targets, options, &mut report).await;
     Pass { accepted: accepted(config, &lists, state, &report), report, fetched: Some(fetched), lists }
 }
@@ -190,13 +190,16 @@ fn judge_lists(
     publication: &Publication,
     baselines: &Baselines,
     state: &State,
+    targets: &[Kept<'_>],
     options: &Options,
     report: &mut Report,
 ) -> JudgedLists {
     let judge = |(name, list): (&String, &List)| {
         let (mut resolved, mut refusals) = desired::resolve(list, publication);
         refusals.extend(baselines.judge(list, publication));
-        let overridden = |refusal: &Refusal| options.overrides.contains(&refusal.limit);
+        // An override speaks of what this pass is to enforce, not of every list of the file.
+        let is_used = targets.iter().any(|kept| kept.target.lists.contains(name));
+        let overridden = |refusal: &Refusal| is_used && options.overrides.contains(&refusal.limit);
         let (overridden, standing): (Vec<_>, Vec<_>) = refusals.into_iter().partition(overridden);
         report.overridden.extend(overridden);
         let known = state.lists.get(name).map(|record| record.dropped.as_slice()).unwrap_or_default();

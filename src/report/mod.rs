@@ -12,6 +12,7 @@ use jiff::civil::Date;
 use tagwall_provider::{Applied, Orphan, ProviderError, Refusal};
 
 use crate::accept;
+use crate::chain::chain;
 use crate::config::Target;
 use crate::exit::ExitStatus;
 use crate::plan::Plan;
@@ -151,14 +152,8 @@ impl Failure {
     }
 
     /// The telling of an error that trying again does not mend.
-    pub fn of(error: &dyn Error, hint: Option<&str>) -> Self {
-        let mut message = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-            next = cause.source();
-        }
+    pub fn of(error: &(dyn Error + 'static), hint: Option<&str>) -> Self {
+        let message = chain(error);
         Self { message, hint: hint.map(str::to_owned), class: Class::Rejected }
     }
 }
