@@ -1,6 +1,8 @@
 //! What every command begins with: the configuration, the state, the source.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use url::Url;
@@ -9,7 +11,8 @@ use super::CliError;
 use super::args::Global;
 use super::output::Output;
 use crate::config::{Config, DEFAULT_PATH, Target};
-use crate::reconcile::Kept;
+use crate::generation::Enforced;
+use crate::reconcile::{Kept, Memory};
 use crate::report::Failure;
 use crate::source::{self, LastGood, Source};
 use crate::state::{Lock, State, StateDir, StateError};
@@ -34,6 +37,8 @@ pub(super) struct Context {
     pub(super) state: State,
     pub(super) last_good: LastGood,
     pub(super) now: Timestamp,
+    /// How long another pass is waited for.
+    wait: Duration,
 }
 
 impl Context {
@@ -43,24 +48,69 @@ impl Context {
         if let Some(warning) = loaded.warning {
             output.warn(warning);
         }
-        let last_good = LastGood::open(state_dir.path());
-        Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now() })
+        let last_good = state_dir.last_good();
+        let config = state_dir.owned(config, &loaded.state)?;
+        Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
     }
 
-    /// Takes the lock of a pass. A state directory that cannot be written does not stop enforcement: then the
-    /// firewall's own lock is the only one.
-    /// What was read before may be another pass's past by now: the state is read again.
-    pub(super) fn lock(&mut self, output: Output) -> Result<Option<Lock>, CliError> {
-        match self.state_dir.lock() {
-            Ok(lock) => {
-                self.state = self.state_dir.load()?.state;
-                Ok(Some(lock))
+    /// The same where enforcing hangs on it: a state that cannot be used is said and done without.
+    pub(super) fn load_whatever_the_state(global: &Global, without: Without, output: Output) -> Result<Self, CliError> {
+        match Self::load(global, without, output) {
+            Err(CliError::State(error)) => {
+                output.warn(Failure::of(&error, None).message);
+                let (config, state_dir) = configured(global, without)?;
+                let last_good = state_dir.last_good();
+                let state = State::default();
+                Ok(Self { config, state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
             }
-            Err(error @ StateError::Io { .. }) => {
+            loaded => loaded,
+        }
+    }
+
+    /// The same of the lock.
+    pub(super) async fn lock_whatever_the_state(&mut self, output: Output) -> Result<Option<Lock>, CliError> {
+        match self.lock(output).await {
+            Err(CliError::State(error @ (StateError::Newer { .. } | StateError::Io { .. }))) => {
                 output.warn(Failure::of(&error, None).message);
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+            locked => locked,
+        }
+    }
+
+    /// What earlier passes left to go by.
+    pub(super) fn memory(&self) -> Memory<'_> {
+        static NOTHING: BTreeMap<String, (u64, Enforced)> = BTreeMap::new();
+        Memory { dir: &self.state_dir, state: &self.state, recent: &NOTHING }
+    }
+
+    /// Takes the lock of a pass, and waits for who holds it. A state directory that cannot be written does not stop
+    /// enforcement: then the firewall's own lock is the only one.
+    /// What was read before may be another pass's past by now: the state is read again.
+    pub(super) async fn lock(&mut self, output: Output) -> Result<Option<Lock>, CliError> {
+        /// How often the lock is tried.
+        const KNOCK: Duration = Duration::from_millis(100);
+        let until = Instant::now() + self.wait;
+        let mut told = false;
+        loop {
+            match self.state_dir.lock() {
+                Ok(lock) => {
+                    self.state = self.state_dir.load()?.state;
+                    return Ok(Some(lock));
+                }
+                Err(error @ StateError::Locked { .. }) if Instant::now() < until => {
+                    if !told {
+                        output.say(format!("{error}: waiting for it"));
+                        told = true;
+                    }
+                    tokio::time::sleep(KNOCK).await;
+                }
+                Err(error @ StateError::Io { .. }) => {
+                    output.warn(Failure::of(&error, None).message);
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

@@ -15,33 +15,55 @@ use crate::reconcile::{Options, Purpose, against, without_publication};
 use crate::report::{Class, Failure, Outcome, Report, TargetReport, json, text};
 use crate::source::Source;
 use crate::state::TargetRecord;
+use crate::targets;
 
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
     let kept = context.kept(&args.target)?;
-    let options = Options { purpose: Purpose::Status, overrides: Vec::new(), own_session: None, now: context.now };
+    let options = Options {
+        purpose: Purpose::Status,
+        overrides: Vec::new(),
+        own_session: None,
+        restores: false,
+        now: context.now,
+    };
     let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(|error| {
         output.warn(Failure::of(&error, None).message);
         None
     });
     let pass = if let Some(fetched) = remembered {
-        against(fetched, &context.config, &context.last_good, &context.state, &kept, &options).await
+        against(fetched, &context.config, context.memory(), &kept, &options).await
     } else {
         let failure = Failure {
             message: "no publication is known yet".to_owned(),
             hint: Some("`tagwall sync --dry-run` fetches one and shows what it would do".to_owned()),
             class: Class::Rejected,
         };
-        without_publication(&kept, &options, &Outcome::Failed(failure))
+        let report = Report::new(&options, None);
+        without_publication(report, &Outcome::Failed(failure), &context.config, context.memory(), &kept, &options).await
     };
     let mut report = pass.report;
-    for target in &report.targets {
-        let foreign = target.plan().map(|plan| plan.foreign.as_slice()).unwrap_or_default();
-        let warnings = environment(&target.target, foreign);
+    for (target, kept) in report.targets.iter().zip(&kept) {
+        let foreign = match (target.seen(), &kept.provider) {
+            (Some(plan), _) => plan.foreign.clone(),
+            // Nothing was planned, and the firewall is there to be looked at all the same.
+            (None, Ok(provider)) => provider.observe().await.map(|observed| observed.foreign).unwrap_or_default(),
+            (None, Err(_)) => Vec::new(),
+        };
+        let warnings = environment(&target.target, &foreign);
         let warnings = warnings.into_iter().map(|warning| format!("target `{}`: {warning}", target.target.name));
         // What surely closes a port every pass warns about.
         let unsaid: Vec<String> = warnings.filter(|warning| !report.warnings.contains(warning)).collect();
         report.warnings.extend(unsaid);
+    }
+    if context.config.targets.is_empty() {
+        // No target's plan lists them, and they judge ports all the same.
+        for sweeper in targets::sweepers(&context.config).into_iter().flatten() {
+            let orphans = sweeper.observe().await.map(|observed| observed.orphans).unwrap_or_default();
+            report.warnings.extend(orphans.iter().map(|orphan| {
+                format!("orphan {} {}; `tagwall withdraw --orphans` removes it", orphan.object, orphan.mark)
+            }));
+        }
     }
     match args.format {
         Format::Json => output.json(&StatusJson::new(&report, &context))?,
@@ -56,6 +78,9 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
 /// When each target was last looked at and last seen right.
 fn times(report: &Report, context: &Context) -> String {
     let mut out = String::new();
+    if let Some(decision) = &context.state.paused {
+        let _ = writeln!(out, "everything is paused {decision}; `tagwall resume` goes on");
+    }
     for TargetReport { target, .. } in &report.targets {
         let record = context.state.targets.get(&target.name).cloned().unwrap_or_default();
         let _ = writeln!(out, "{}: {}", target.name, told(&record, context.now));
@@ -64,6 +89,13 @@ fn times(report: &Report, context: &Context) -> String {
 }
 
 fn told(record: &TargetRecord, now: Timestamp) -> String {
+    let generation = record.generation.map(|number| format!("; generation {number}")).unwrap_or_default();
+    let decided = [("paused", &record.paused), ("pinned", &record.pinned)];
+    let decided = decided.iter().filter_map(|(what, decision)| Some(format!("; {what} {}", decision.as_ref()?)));
+    format!("{}{generation}{}", passes(record, now), decided.collect::<String>())
+}
+
+fn passes(record: &TargetRecord, now: Timestamp) -> String {
     if let Some(withdrawn) = record.withdrawn {
         return format!(
             "withdrawn on purpose {} ago; `tagwall sync` enforces it again",

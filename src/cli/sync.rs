@@ -21,7 +21,7 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
     };
     let mut context = Context::load(global, without, output)?;
     // A dry run writes nothing, so it needs no lock and no state directory.
-    let _lock = if args.dry_run { None } else { context.lock(output)? };
+    let _lock = if args.dry_run { None } else { context.lock(output).await? };
     let context = context;
     if context.config.targets.is_empty() {
         return Err(CliError::NoTargets);
@@ -32,10 +32,11 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
         purpose: if args.dry_run { Purpose::DryRun } else { Purpose::Enforce },
         overrides: args.overrides.clone(),
         own_session: if args.yes { None } else { own_session() },
+        restores: false,
         now: context.now,
     };
     let run = |options| {
-        let pass = pass(&context.config, &source, &context.last_good, &context.state, &kept, options);
+        let pass = pass(&context.config, &source, context.memory(), &kept, options);
         progress::shown(output, "fetching the publication, reading the firewalls", pass)
     };
 
@@ -47,20 +48,21 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
             done = together(done, again);
         }
     }
-    let Pass { mut report, fetched, accepted, .. } = done;
+    let Pass { mut report, fetched, accepted, lists } = done;
     if !args.dry_run {
         let reason = args.reason.as_deref();
         let pass = Record {
             config: &context.config,
-            state_dir: &context.state_dir,
-            last_good: &context.last_good,
+            dir: &context.state_dir,
             state: &context.state,
             report: &report,
             fetched: fetched.as_ref(),
             accepted: &accepted,
+            lists: &lists,
+            cause: "sync",
             reason,
         };
-        let warnings = pass.write();
+        let warnings = pass.write().warnings;
         report.warnings.extend(warnings);
     }
     print(&report, args.format, output)?;
@@ -94,14 +96,14 @@ pub(super) fn print(report: &Report, format: Format, output: Output) -> Result<(
     Ok(())
 }
 
-fn would_cut_session(report: &Report) -> bool {
+pub(super) fn would_cut_session(report: &Report) -> bool {
     let cuts = |outcome: &Outcome| matches!(outcome, Outcome::Refused { refusals, .. } if refusals.iter().all(|refusal| refusal.limit == Limit::OwnSession));
     report.targets.iter().any(|target| cuts(&target.outcome))
 }
 
 /// The connection that this command is typed over: sshd tells it as `client port server port`. sudo drops the variable
 /// from the environment, so those of the parent processes are looked through, too.
-fn own_session() -> Option<OwnSession> {
+pub(super) fn own_session() -> Option<OwnSession> {
     let told = std::env::var("SSH_CONNECTION").ok();
     parse_ssh_connection(&told.or_else(|| of_parents(std::process::id()))?)
 }

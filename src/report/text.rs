@@ -4,10 +4,10 @@ use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use jiff::SignedDuration;
-use tagwall_provider::{Admits, Family, Refusal};
+use tagwall_provider::{Admits, Family, Limit, Refusal};
 
 use super::number::{addresses, counted, thousands};
-use super::{Failure, Outcome, Published, Report, TargetReport};
+use super::{Failure, Fallback, Outcome, Published, Report, TargetReport};
 use crate::config::Policy;
 use crate::exit::ExitStatus;
 use crate::plan::{Plan, Side};
@@ -98,7 +98,8 @@ impl Text {
             return match &target.outcome {
                 Outcome::Refused { .. } | Outcome::Failed(_) => {
                     writeln!(self.out, "{BOLD}{}{BOLD:#}", target.target.name)?;
-                    self.trouble(&target.outcome)
+                    self.trouble(&target.outcome)?;
+                    self.kept(report, target)
                 }
                 _ => Ok(()),
             };
@@ -120,7 +121,43 @@ impl Text {
             }
             self.plan(plan)?;
         }
-        match &target.outcome {
+        self.outcome(report, &target.outcome)?;
+        if let (Some(generation), true) = (target.generation, target.pinned) {
+            let resume = "`tagwall resume` goes on";
+            writeln!(self.out, "  {CHANGED}!{CHANGED:#} pinned to generation {generation}: {resume}")?;
+        }
+        self.kept(report, target)
+    }
+
+    /// What stands where nothing new was enforced.
+    fn kept(&mut self, report: &Report, target: &TargetReport) -> fmt::Result {
+        match (&target.fallback, &target.outcome) {
+            (Some(fallback), outcome) => self.fallback(report, fallback, is_unconfirmed(outcome)),
+            // What was made and not confirmed was changed, and says so itself.
+            (None, outcome @ Outcome::Refused { .. }) if !is_unconfirmed(outcome) => {
+                writeln!(self.out, "  nothing was changed")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What became of keeping a target as it was.
+    fn fallback(&mut self, report: &Report, fallback: &Fallback, taken_back: bool) -> fmt::Result {
+        let Fallback { generation, outcome } = fallback;
+        if let Outcome::InSync(plan) = outcome.as_ref() {
+            return writeln!(self.out, "  {ADDED}kept{ADDED:#} at generation {generation}: {}", totals(plan));
+        }
+        let (what, why) = if taken_back { ("taken back", "") } else { ("kept", ", from which it had drifted") };
+        let to = if taken_back { "to" } else { "at" };
+        writeln!(self.out, "  {CHANGED}{what}{CHANGED:#} {to} generation {generation}{why}:")?;
+        if let Some(plan) = outcome.plan() {
+            self.plan(plan)?;
+        }
+        self.outcome(report, outcome)
+    }
+
+    fn outcome(&mut self, report: &Report, outcome: &Outcome) -> fmt::Result {
+        match outcome {
             Outcome::InSync(plan) => {
                 writeln!(self.out, "  {ADDED}in sync{ADDED:#}: {}", totals(plan))
             }
@@ -158,6 +195,17 @@ impl Text {
                 counted(stored.len(), "prefix", "prefixes"),
                 if stored.len() > 3 { ", …" } else { "" },
                 Policy::AddOnly.name()
+            )?;
+        }
+        for held in &plan.held {
+            let stored: Vec<String> = held.prefixes.prefixes().map(|prefix| prefix.to_string()).collect();
+            let first = stored.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+            writeln!(
+                self.out,
+                "  {CHANGED}!{CHANGED:#} held until {}: {} that Microsoft dropped ({first}{})",
+                held.until,
+                counted(stored.len(), "prefix", "prefixes"),
+                if stored.len() > 3 { ", …" } else { "" }
             )?;
         }
         for foreign in &plan.foreign {
@@ -229,10 +277,7 @@ impl Text {
 
     fn trouble(&mut self, outcome: &Outcome) -> fmt::Result {
         match outcome {
-            Outcome::Refused { refusals, .. } => {
-                self.refusals(refusals)?;
-                writeln!(self.out, "  nothing was changed")
-            }
+            Outcome::Refused { refusals, .. } => self.refusals(refusals),
             Outcome::Failed(Failure { message, hint, .. }) => {
                 writeln!(self.out, "  {REMOVED}failed{REMOVED:#}: {message}")?;
                 match hint {
@@ -312,6 +357,11 @@ impl Text {
         let gap = if self.detail == Detail::Quiet { "" } else { "\n" };
         writeln!(self.out, "{gap}{lead}{parts}{tail}")
     }
+}
+
+/// Whether it was done, and nobody confirmed that it was well done.
+fn is_unconfirmed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { refusals, .. } if refusals.iter().any(|refusal| refusal.limit == Limit::Unconfirmed))
 }
 
 /// What a target admits after the pass.
