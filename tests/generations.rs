@@ -295,7 +295,7 @@ fn a_change_that_is_not_confirmed_is_taken_back() {
         with("sleep 1000 & echo $! > sleeper; wait", "1s");
         publish(&world, 12, &[A, B, C]);
         let run = world.expect(3, "sync");
-        assert!(joined(&run.stdout).contains("no answer within 1 s"), "{}", run.stdout);
+        assert!(joined(&run.stdout).contains("no answer within"), "{}", run.stdout);
         admits(&world, "edge", &[A, B]);
         let sleeper = fs::read_to_string(world.path("sleeper")).unwrap();
         let state = fs::read_to_string(format!("/proc/{}/stat", sleeper.trim())).unwrap_or_default();
