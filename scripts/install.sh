@@ -87,6 +87,7 @@ need_build() {
 # What the demo, tests and benchmarks run besides.
 need_namespaces() {
     wants "have nft || have /usr/sbin/nft" nftables nftables "shows and checks the rules that tagwall writes"
+    wants "have iptables-nft || have /usr/sbin/iptables-nft" iptables iptables-nft "writes rules as ufw does, in a test"
     wants "have ip || have /usr/sbin/ip" iproute2 iproute "joins the network namespaces of tests and demo"
     wants "have unshare && have nsenter" util-linux util-linux "makes the namespaces of tests and demo"
     wants "have python3" python3 python3 "the small scripts of demo and tests"
