@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tagwall_provider::{Limit, Refusal};
+use tagwall_provider::{Limit, PrefixSet, Refusal};
 
 use crate::config::{Config, List};
 use crate::desired;
@@ -111,7 +111,13 @@ impl Baselines {
             return Vec::new();
         };
         let (before, after) = desired::resolve_pair(list, older, current);
-        list.limits.judge_step(&format!("list `{}`", list.name), &before, &after)
+        list.limits.judge_step(&format!("list `{}`", list.name), &before.all(), &after.all())
+    }
+
+    /// What the accepted publication of a list lists of it with today's configuration, where that is another one.
+    pub fn listed_before(&self, list: &List, current: &Publication) -> Option<PrefixSet> {
+        let older = self.documents.get(self.of_lists.get(&list.name)?)?;
+        Some(desired::resolve_pair(list, older, current).0.listed)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the configuration wants of a publication. Pure.
 
-use tagwall_provider::{Desired, Family, IpNet, Limit, PrefixSet, Refusal};
+use tagwall_provider::{Desired, Family, Held, IpNet, Limit, PrefixSet, Refusal};
 
 use crate::config::List;
 use crate::source::{Publication, Tag};
@@ -10,6 +10,8 @@ use crate::source::{Publication, Tag};
 pub struct Resolved {
     /// What its tags list, in its families, exclusions taken out.
     pub listed: PrefixSet,
+    /// What Microsoft dropped and a grace period still holds, exclusions taken out.
+    pub held: Vec<Held>,
     /// What the operator adds, exclusions taken out.
     pub extra: PrefixSet,
 }
@@ -17,7 +19,7 @@ pub struct Resolved {
 impl Resolved {
     /// All that it admits.
     pub fn all(&self) -> PrefixSet {
-        self.listed.union(&self.extra)
+        self.held.iter().fold(self.listed.union(&self.extra), |sum, held| sum.union(&held.prefixes))
     }
 }
 
@@ -58,21 +60,27 @@ pub fn resolve(list: &List, publication: &Publication) -> (Resolved, Vec<Refusal
 ///
 /// A tag that the operator has just added may be younger than the older publication: that it comes is their
 /// edit, no growth of the list.
-pub fn resolve_pair(list: &List, older: &Publication, newer: &Publication) -> (PrefixSet, PrefixSet) {
+pub fn resolve_pair(list: &List, older: &Publication, newer: &Publication) -> (Resolved, Resolved) {
     let both = list.tags.iter().filter_map(|name| Some((older.tag(name)?, newer.tag(name)?)));
     let (old, new): (Vec<&Tag>, Vec<&Tag>) = both.unzip();
-    (of_tags(list, &old).all(), of_tags(list, &new).all())
+    (of_tags(list, &old), of_tags(list, &new))
 }
 
 /// What a target should admit: the union of its lists.
 pub fn desired(lists: &[&Resolved]) -> Desired {
     let of = |part: fn(&Resolved) -> &PrefixSet| lists.iter().fold(PrefixSet::new(), |sum, list| sum.union(part(list)));
-    Desired::Prefixes { listed: of(|list| &list.listed), held: Vec::new(), extra: of(|list| &list.extra) }
+    let (listed, extra) = (of(|list| &list.listed), of(|list| &list.extra));
+    // What another list admits anyhow is held by nobody.
+    let others = listed.union(&extra);
+    let held = lists.iter().flat_map(|list| &list.held);
+    let held = held.map(|held| Held { prefixes: held.prefixes.difference(&others), until: held.until.clone() });
+    Desired::Prefixes { listed, held: held.filter(|held| !held.prefixes.is_empty()).collect(), extra }
 }
 
 fn of_tags(list: &List, tags: &[&Tag]) -> Resolved {
     let listed: PrefixSet = tags.iter().flat_map(|tag| prefixes(tag, list)).collect();
-    Resolved { listed: listed.difference(&list.exclude), extra: list.extra.difference(&list.exclude) }
+    let extra = list.extra.difference(&list.exclude);
+    Resolved { listed: listed.difference(&list.exclude), held: Vec::new(), extra }
 }
 
 fn prefixes<'a>(tag: &'a Tag, list: &'a List) -> impl Iterator<Item = IpNet> + 'a {

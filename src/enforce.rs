@@ -9,6 +9,7 @@ use tagwall_provider::{
 
 use crate::config::{Config, Percent, Policy, Protocol, Target};
 use crate::desired::{self, Resolved};
+use crate::grace::Dropped;
 use crate::limits::Limits;
 use crate::plan::{Plan, plan};
 use crate::reconcile::{Options, Purpose};
@@ -30,6 +31,36 @@ pub struct JudgedList {
     pub standing: Vec<Refusal>,
     /// Whether its change was measured from an accepted publication.
     pub measured: bool,
+    /// What a grace period holds of it.
+    pub dropped: Vec<Dropped>,
+}
+
+/// What a target is to be brought to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aim {
+    /// The lists to admit.
+    pub(crate) lists: JudgedLists,
+    /// What it admitted beyond them, for the policy that removes nothing.
+    pub(crate) left: PrefixSet,
+    /// Why nothing may be changed, whatever the lists say.
+    pub(crate) brakes: Vec<Refusal>,
+}
+
+impl Aim {
+    /// These lists, and nothing else.
+    pub(crate) fn at(lists: &JudgedLists) -> Self {
+        Self { lists: lists.clone(), ..Self::default() }
+    }
+
+    pub(crate) fn braked(mut self, brake: Option<Refusal>) -> Self {
+        self.brakes.extend(brake);
+        self
+    }
+
+    pub(crate) fn desired(&self) -> Desired {
+        let lists: Vec<&Resolved> = self.lists.values().map(|list| &list.resolved).collect();
+        desired::desired(&lists)
+    }
 }
 
 /// Whether a list came to a target that was enforced without it before: the operator's own edit, which trips no limit.
@@ -58,22 +89,20 @@ pub(crate) struct Work<'a> {
 impl<'a> Work<'a> {
     pub(crate) fn new(
         target: &'a Target,
-        lists: &JudgedLists,
+        mut aim: Aim,
         state: &State,
         config: &'a Config,
         options: &'a Options,
     ) -> Self {
-        let own = || target.lists.iter().map(|list| &lists[list]);
-        Self {
-            target,
-            desired: desired::desired(&own().map(|list| &list.resolved).collect::<Vec<_>>()),
-            standing: own().flat_map(|list| list.standing.clone()).collect(),
-            measured: target.lists.iter().all(|name| lists[name].measured || is_new(name, target, state)),
-            overridden: Vec::new(),
-            done: None,
-            config,
-            options,
+        aim.lists.retain(|name, _| target.lists.contains(name));
+        let mut desired = aim.desired();
+        if let (Policy::AddOnly, Desired::Prefixes { extra, .. }) = (target.policy, &mut desired) {
+            *extra = extra.union(&aim.left);
         }
+        let measured = aim.lists.iter().all(|(name, list)| list.measured || is_new(name, target, state));
+        let of_lists = aim.lists.values().flat_map(|list| list.standing.clone());
+        let standing = aim.brakes.iter().cloned().chain(of_lists).collect();
+        Self { target, desired, standing, measured, overridden: Vec::new(), done: None, config, options }
     }
 
     /// Brings the target to what it should admit, or says why not. Reads and plans again where it moved meanwhile.
@@ -108,7 +137,10 @@ impl<'a> Work<'a> {
         let mut refusals = self.standing.clone();
         refusals.extend(self.judge(&observed, &plan));
         // A step that has been made already needs no leave.
-        let about_the_step = |refusal: &Refusal| matches!(refusal.limit, Limit::Loss | Limit::Growth);
+        let about_the_step = |refusal: &Refusal| {
+            use Limit::{Canary, Growth, Loss, Paused, Unconfirmed};
+            matches!(refusal.limit, Loss | Growth | Paused | Unconfirmed | Canary)
+        };
         if plan.steps.is_empty() && refusals.iter().all(about_the_step) {
             return Ok(match self.done.take() {
                 Some((plan, applied)) => Outcome::Applied(plan, applied),

@@ -20,14 +20,19 @@
 //! * Nothing but `withdraw` removes rules as a whole.
 
 pub mod accept;
+pub mod audit;
 pub mod cli;
 pub mod config;
+pub mod confirm;
 pub mod daemon;
 pub mod desired;
+mod disk;
 pub mod enforce;
 pub mod exit;
 #[cfg(test)]
 mod fixture;
+pub mod generation;
+pub mod grace;
 pub mod limits;
 pub mod listening;
 pub mod plan;

@@ -1,12 +1,17 @@
 //! What a pass leaves behind in the state directory, after everything is enforced that will be.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::accept;
-use crate::config::{Config, Policy};
-use crate::report::{Failure, Outcome, Report};
-use crate::source::{Fetched, Freshness, LastGood};
-use crate::state::{Accepted, ListRecord, State, StateDir, StateError};
+use tagwall_provider::{Limit, PrefixSet};
+
+use crate::config::{Config, Policy, Target};
+use crate::enforce::JudgedLists;
+use crate::generation::{Enforced, Generation, Named};
+use crate::report::{Failure, Outcome, Report, TargetReport};
+use crate::source::{Fetched, Freshness};
+use crate::state::{Accepted, ListRecord, State, StateDir, StateError, Unconfirmed};
+use crate::{accept, audit};
 
 /// A pass that changed, or could have changed, something.
 #[derive(Debug)]
@@ -14,9 +19,7 @@ pub struct Record<'a> {
     /// The configuration that it went by.
     pub config: &'a Config,
     /// Where it is written.
-    pub state_dir: &'a StateDir,
-    /// Where publications are kept.
-    pub last_good: &'a LastGood,
+    pub dir: &'a StateDir,
     /// The state that it began with.
     pub state: &'a State,
     /// What became of it.
@@ -25,57 +28,133 @@ pub struct Record<'a> {
     pub fetched: Option<&'a Fetched>,
     /// The lists that were accepted with it.
     pub accepted: &'a [String],
+    /// Every list as it was judged.
+    pub lists: &'a JudgedLists,
+    /// What made the pass.
+    pub cause: &'a str,
     /// Why the operator let refusals through.
     pub reason: Option<&'a str>,
 }
 
-/// A line of the audit file about a pass in which a refusal was let through.
-#[derive(Serialize)]
-struct Overridden<'a> {
-    time: String,
-    event: &'static str,
-    reason: &'a str,
-    limits: Vec<String>,
-    publication: Option<String>,
-    user: Option<String>,
+/// What is remembered after a pass.
+#[derive(Debug)]
+pub struct Remembered {
+    /// What could not be written, in words: the firewalls are as the report says, whatever the disk does.
+    pub warnings: Vec<String>,
+    /// What each target was last enforced with, and in which generation.
+    pub enforced: BTreeMap<String, (u64, Enforced)>,
 }
 
 impl Record<'_> {
-    /// Writes it all. What cannot be written is a warning: the firewalls are as the report says, whatever the disk does.
-    pub fn write(&self) -> Vec<String> {
+    /// Writes it all, each file whole. What cannot be written is a warning.
+    pub fn write(&self) -> Remembered {
         let mut warnings = Vec::new();
+        let generations = self.dir.generations();
+        let (enforced, new) = self.enforced();
         let mut told = |result: Result<(), StateError>| {
             if let Err(error) = result {
                 warnings.push(Failure::of(&error, None).message);
             }
         };
-        let dir = self.state_dir;
-        if !self.report.overridden.is_empty() {
-            told(dir.audit(&self.overridden()));
+        let failed = |action| move |source| StateError::Io { action, path: self.dir.path().to_owned(), source };
+        // First what the state refers to, then the state.
+        if let Some(generation) = &new {
+            told(generations.write(generation).map_err(failed("keep the generation in")));
         }
-        let state = self.next_state();
+        let state = self.next_state(&enforced, new.as_ref().map(|generation| generation.number));
+        if let Some(line) = audit::Pass::of(
+            self.report,
+            self.config,
+            self.cause,
+            self.reason,
+            new.as_ref().map(|generation| generation.number),
+        ) {
+            told(self.dir.audit(&line));
+        }
+        let last_good = self.dir.last_good();
         let is_news = |fetched: &&Fetched| matches!(fetched.freshness, Freshness::Fresh | Freshness::NotModified);
-        if let Some(fetched) = self.fetched.filter(is_news) {
-            told(self.last_good.store(fetched).map_err(|source| StateError::Io {
-                action: "store the publication in",
-                path: dir.path().to_owned(),
-                source,
-            }));
+        // What every list refused is not what to fall back to.
+        if let Some(fetched) = self.fetched.filter(is_news).filter(|_| !self.accepted.is_empty()) {
+            told(last_good.store(fetched).map_err(failed("store the publication in")));
         }
-        let saved = dir.save(&state);
-        // Only once the old state is gone does nothing refer to the old documents.
-        if let (Ok(()), Some(fetched)) = (&saved, self.fetched) {
-            let lists = state.lists.values().map(|list| list.sha256);
-            let keep: Vec<_> = lists.chain([fetched.publication.sha256]).collect();
-            // What stays costs only space: next time will do.
-            let _ = self.last_good.retain(&keep);
+        let saved = self.dir.save(&state);
+        // Only once the old state is gone does nothing refer to the old files. What stays costs only space.
+        if saved.is_ok() {
+            let lists: Vec<_> = state.lists.values().map(|list| list.sha256).collect();
+            let _ = last_good.retain(&lists);
+            let used: Vec<u64> = state.targets.values().filter_map(|record| record.generation).collect();
+            let _ = generations.retain(self.config.generations, &used);
         }
         told(saved);
-        warnings
+        Remembered { warnings, enforced }
     }
 
-    fn next_state(&self) -> State {
+    /// What each target of the configuration is now known to have been enforced with, and the generation that has to
+    /// be made of it: one is made where that is not what is on disk.
+    fn enforced(&self) -> (BTreeMap<String, (u64, Enforced)>, Option<Generation>) {
+        let generations = self.dir.generations();
+        let mut known = BTreeMap::new();
+        let mut changed = Vec::new();
+        for target in &self.config.targets {
+            let recorded = self.state.targets.get(&target.name).and_then(|record| record.generation);
+            // What cannot be read was said when it was needed, and is written anew now.
+            let before = generations.enforced(&self.config.owner, &target.name, recorded, &mut Vec::new());
+            let now = self.report.targets.iter().find_map(|told| self.enforced_now(told, target));
+            match (before, now) {
+                (Some((number, before)), Some(now)) if before.is_same(&now) => {
+                    known.insert(target.name.clone(), (number, before));
+                }
+                (_, Some(now)) => {
+                    known.insert(target.name.clone(), (0, now));
+                    changed.push(target.name.clone());
+                }
+                (Some(before), None) => {
+                    known.insert(target.name.clone(), before);
+                }
+                (None, None) => {}
+            }
+        }
+        if changed.is_empty() {
+            return (known, None);
+        }
+        let newest = generations.numbers().ok().and_then(|numbers| numbers.last().copied()).unwrap_or_default();
+        let number = newest.max(self.state.generation) + 1;
+        let pinned = |name: &str| self.state.targets.get(name).is_some_and(|record| record.pinned.is_some());
+        for (name, (of, _)) in &mut known {
+            if !pinned(name) {
+                *of = number;
+            }
+        }
+        let targets = known.iter().map(|(name, (_, enforced))| (name.clone(), enforced.clone())).collect();
+        let generation = Generation {
+            number,
+            owner: self.config.owner.clone(),
+            time: self.report.started,
+            cause: self.cause.to_owned(),
+            targets,
+        };
+        (known, Some(generation))
+    }
+
+    /// What this pass enforced of a target, where it enforced the lists of a publication.
+    fn enforced_now(&self, told: &TargetReport, target: &Target) -> Option<Enforced> {
+        let (Outcome::InSync(plan) | Outcome::Applied(plan, _)) = &told.outcome else { return None };
+        // Who only looks enforces nothing, and what was brought back is in a generation already.
+        if told.target.name != target.name || target.policy == Policy::Observe || told.generation.is_some() {
+            return None;
+        }
+        let list = |name: &String| Some((name.clone(), Arc::new(self.lists.get(name)?.resolved.clone())));
+        Some(Enforced {
+            lists: target.lists.iter().filter_map(list).collect(),
+            left: if target.policy == Policy::AddOnly { plan.left.clone() } else { PrefixSet::new() },
+            publication: self.report.publication.as_ref().map(Named::from),
+        })
+    }
+
+    fn next_state(&self, enforced: &BTreeMap<String, (u64, Enforced)>, generation: Option<u64>) -> State {
         let (now, mut state) = (self.report.started, self.state.clone());
+        state.owner = Some(self.config.owner.clone());
+        state.generation = generation.unwrap_or(state.generation);
         if let Some(fetched) = self.fetched {
             let publication = &fetched.publication;
             let sha256 = publication.sha256;
@@ -86,8 +165,9 @@ impl Record<'_> {
                 let accepted = Accepted { change_number: publication.change_number, sha256, first_seen };
                 state.accepted.insert(accept::numbering(&self.config.source), accepted);
             }
-            for list in self.accepted {
-                state.lists.insert(list.clone(), ListRecord { sha256 });
+            for name in self.accepted {
+                let dropped = self.lists.get(name).map(|list| list.dropped.clone()).unwrap_or_default();
+                state.lists.insert(name.clone(), ListRecord { sha256, dropped });
             }
         }
         state.lists.retain(|name, _| self.config.lists.contains_key(name));
@@ -95,6 +175,12 @@ impl Record<'_> {
         for target in &self.report.targets {
             let record = state.targets.entry(target.target.name.clone()).or_default();
             record.last_attempt = Some(now);
+            if let Outcome::Refused { refusals, .. } = &target.outcome
+                && let Some(refusal) = refusals.iter().find(|refusal| refusal.limit == Limit::Unconfirmed)
+            {
+                let unconfirmed = || Unconfirmed { since: now, why: refusal.finding.clone() };
+                record.unconfirmed.get_or_insert_with(unconfirmed);
+            }
             if matches!(target.outcome, Outcome::InSync(_) | Outcome::Applied(..)) {
                 record.last_verified = Some(now);
                 record.withdrawn = None;
@@ -112,18 +198,10 @@ impl Record<'_> {
                 record.claimed = true;
             }
         }
+        for (name, (number, _)) in enforced {
+            state.targets.entry(name.clone()).or_default().generation = Some(*number);
+        }
         state.abandoned.extend(abandoned);
         state
-    }
-
-    fn overridden(&self) -> Overridden<'_> {
-        Overridden {
-            time: self.report.started.to_string(),
-            event: "override",
-            reason: self.reason.unwrap_or_default(),
-            limits: self.report.overridden.iter().map(ToString::to_string).collect(),
-            publication: self.report.publication.as_ref().map(|published| published.sha256.to_string()),
-            user: std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok(),
-        }
     }
 }

@@ -8,9 +8,11 @@
 //! audit.jsonl                 who overrode or withdrew what and why, a JSON object a line, only ever appended to
 //! lock                        held for one pass
 //! publications/…              documents by their hash, see `source::LastGood`
+//! generations/N.json          what passes enforced, see `generation`
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +21,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::source::Digest;
+use crate::disk;
+use crate::generation::Generations;
+use crate::grace::Dropped;
+use crate::source::{Digest, LastGood};
 
 /// The version of `state.json` that this tagwall writes.
 const VERSION: u32 = 1;
@@ -32,6 +37,15 @@ pub struct StateDir(PathBuf);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     version: u32,
+    /// Whose it is: that of the configuration of the first pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The newest generation.
+    #[serde(default)]
+    pub generation: u64,
+    /// Since when nothing may be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Decision>,
     /// The last accepted publication of each cloud and kind of source (`public/download`).
     #[serde(default)]
     pub accepted: BTreeMap<String, Accepted>,
@@ -64,6 +78,20 @@ pub struct ListRecord {
     /// The hash of its bytes.
     #[serde(with = "digest_text")]
     pub sha256: Digest,
+    /// What Microsoft dropped and a grace period still holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Dropped>,
+}
+
+/// What an operator decided, to stand until they decide otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// When.
+    pub since: Timestamp,
+    /// Who, where it is known.
+    pub by: Option<String>,
+    /// Why, in their words.
+    pub reason: Option<String>,
 }
 
 /// What is known of a target.
@@ -85,12 +113,46 @@ pub struct TargetRecord {
     /// target leaves the configuration.
     #[serde(default)]
     pub unmarked: Option<String>,
+    /// The generation that it was last seen right with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// That it is to stay at that generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Decision>,
+    /// That it is not to be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Decision>,
+    /// Why a change was taken back after it was made: nothing is tried again until somebody says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<Unconfirmed>,
+}
+
+/// A change that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unconfirmed {
+    /// When.
+    pub since: Timestamp,
+    /// What the confirmation came to.
+    pub why: String,
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "since {:.0}", self.since)?;
+        if let Some(by) = &self.by {
+            write!(f, " by {by}")?;
+        }
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, " ({reason})"))
+    }
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
             version: VERSION,
+            owner: None,
+            generation: 0,
+            paused: None,
             accepted: BTreeMap::new(),
             lists: BTreeMap::new(),
             targets: BTreeMap::new(),
@@ -103,6 +165,11 @@ impl State {
     /// Whether a target's rules were withdrawn on purpose.
     pub fn is_withdrawn(&self, target: &str) -> bool {
         self.targets.get(target).is_some_and(|record| record.withdrawn.is_some())
+    }
+
+    /// Why a target is not to be written, where somebody said so.
+    pub fn paused(&self, target: &str) -> Option<&Decision> {
+        self.targets.get(target).and_then(|record| record.paused.as_ref()).or(self.paused.as_ref())
     }
 
     /// What targets once filled that cannot carry a mark, and that the configuration does not name any more: the
@@ -138,6 +205,16 @@ pub enum StateError {
         path: PathBuf,
         /// Its version.
         found: u32,
+    },
+    /// It is another owner's.
+    #[error("the state in `{}` is of owner `{found}`, and the configuration's owner is `{wanted}`", path.display())]
+    Owner {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        wanted: String,
     },
     /// Another pass is running.
     #[error("another pass holds the lock `{}`{}", path.display(), holder.as_deref().map(|holder| format!(" ({holder})")).unwrap_or_default())]
@@ -186,6 +263,16 @@ impl StateDir {
         &self.0
     }
 
+    /// The publications that are kept there.
+    pub fn last_good(&self) -> LastGood {
+        LastGood::open(&self.0)
+    }
+
+    /// The generations that are kept there.
+    pub fn generations(&self) -> Generations {
+        Generations::open(&self.0)
+    }
+
     /// Reads the state. A damaged file is said and passed over: enforcement does not hang on it.
     ///
     /// # Errors
@@ -229,15 +316,25 @@ impl StateDir {
         self.make()?;
         let path = self.0.join("state.json");
         let failed = |source| StateError::Io { action: "write", path: path.clone(), source };
-        // One name, so that what a killed pass left half written is written over: only who holds the lock writes.
-        let unfinished = self.0.join("state.json.new");
-        let mut file = File::create(&unfinished).map_err(failed)?;
         let mut text = serde_json::to_vec_pretty(state).map_err(|error| failed(error.into()))?;
         text.push(b'\n');
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&unfinished, &path).map_err(failed)?;
-        // The rename itself is on disk only when the directory is.
-        File::open(&self.0).and_then(|dir| dir.sync_all()).map_err(failed)
+        disk::replace(&path, &text).map_err(failed)
+    }
+
+    /// The configuration with the owner that this state is of.
+    ///
+    /// Where nobody named an owner it is the host's name of the first pass: a host that is renamed keeps its rules.
+    ///
+    /// # Errors
+    /// [`StateError::Owner`] where the configuration names another: what that one's targets are called says nothing
+    /// of this one's.
+    pub fn owned(&self, config: Config, state: &State) -> Result<Config, StateError> {
+        match &state.owner {
+            Some(owner) if *owner == config.owner => Ok(config),
+            Some(owner) if config.owner_is_host => Ok(config.owned_by(owner)),
+            Some(owner) => Err(StateError::Owner { path: self.0.clone(), found: owner.clone(), wanted: config.owner }),
+            None => Ok(config),
+        }
     }
 
     /// Takes the lock of a pass.
@@ -292,16 +389,16 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
 }
 
-mod digest_text {
+pub(crate) mod digest_text {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     use crate::source::Digest;
 
-    pub(super) fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(digest)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }

@@ -1,5 +1,6 @@
 //! What every command begins with: the configuration, the state, the source.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,7 +10,8 @@ use super::CliError;
 use super::args::Global;
 use super::output::Output;
 use crate::config::{Config, DEFAULT_PATH, Target};
-use crate::reconcile::Kept;
+use crate::generation::Enforced;
+use crate::reconcile::{Kept, Memory};
 use crate::report::Failure;
 use crate::source::{self, LastGood, Source};
 use crate::state::{Lock, State, StateDir, StateError};
@@ -43,8 +45,15 @@ impl Context {
         if let Some(warning) = loaded.warning {
             output.warn(warning);
         }
-        let last_good = LastGood::open(state_dir.path());
+        let last_good = state_dir.last_good();
+        let config = state_dir.owned(config, &loaded.state)?;
         Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now() })
+    }
+
+    /// What earlier passes left to go by.
+    pub(super) fn memory(&self) -> Memory<'_> {
+        static NOTHING: BTreeMap<String, (u64, Enforced)> = BTreeMap::new();
+        Memory { dir: &self.state_dir, state: &self.state, recent: &NOTHING }
     }
 
     /// Takes the lock of a pass. A state directory that cannot be written does not stop enforcement: then the

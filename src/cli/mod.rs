@@ -157,6 +157,9 @@ impl CliError {
             Self::State(StateError::Locked { .. }) => {
                 Some("wait for the other pass to end, or end that process".to_owned())
             }
+            Self::State(StateError::Owner { found, .. }) => Some(format!(
+                "`owner = \"{found}\"` goes on with its rules; a configuration beside it needs a `dir` of its own in `[state]`"
+            )),
             Self::State(StateError::Newer { .. }) => {
                 Some("use the tagwall that wrote it, or another --state-dir".to_owned())
             }

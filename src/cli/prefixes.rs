@@ -42,6 +42,7 @@ pub(super) async fn run(global: &Global, args: &Prefixes, output: Output) -> Res
 
 fn of_tags(tags: &[String]) -> List {
     List {
+        grace: crate::grace::Grace::None,
         name: tags.join("_"),
         tags: tags.to_vec(),
         families: Family::ALL.to_vec(),

@@ -19,25 +19,37 @@ use crate::state::TargetRecord;
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
     let kept = context.kept(&args.target)?;
-    let options = Options { purpose: Purpose::Status, overrides: Vec::new(), own_session: None, now: context.now };
+    let options = Options {
+        purpose: Purpose::Status,
+        overrides: Vec::new(),
+        own_session: None,
+        restores: false,
+        now: context.now,
+    };
     let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(|error| {
         output.warn(Failure::of(&error, None).message);
         None
     });
     let pass = if let Some(fetched) = remembered {
-        against(fetched, &context.config, &context.last_good, &context.state, &kept, &options).await
+        against(fetched, &context.config, context.memory(), &kept, &options).await
     } else {
         let failure = Failure {
             message: "no publication is known yet".to_owned(),
             hint: Some("`tagwall sync --dry-run` fetches one and shows what it would do".to_owned()),
             class: Class::Rejected,
         };
-        without_publication(&kept, &options, &Outcome::Failed(failure))
+        let report = Report::new(&options, None);
+        without_publication(report, &Outcome::Failed(failure), &context.config, context.memory(), &kept, &options).await
     };
     let mut report = pass.report;
-    for target in &report.targets {
-        let foreign = target.plan().map(|plan| plan.foreign.as_slice()).unwrap_or_default();
-        let warnings = environment(&target.target, foreign);
+    for (target, kept) in report.targets.iter().zip(&kept) {
+        let foreign = match (target.seen(), &kept.provider) {
+            (Some(plan), _) => plan.foreign.clone(),
+            // Nothing was planned, and the firewall is there to be looked at all the same.
+            (None, Ok(provider)) => provider.observe().await.map(|observed| observed.foreign).unwrap_or_default(),
+            (None, Err(_)) => Vec::new(),
+        };
+        let warnings = environment(&target.target, &foreign);
         report
             .warnings
             .extend(warnings.into_iter().map(|warning| format!("target `{}`: {warning}", target.target.name)));

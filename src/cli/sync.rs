@@ -32,10 +32,11 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
         purpose: if args.dry_run { Purpose::DryRun } else { Purpose::Enforce },
         overrides: args.overrides.clone(),
         own_session: if args.yes { None } else { own_session() },
+        restores: false,
         now: context.now,
     };
     let run = |options| {
-        let pass = pass(&context.config, &source, &context.last_good, &context.state, &kept, options);
+        let pass = pass(&context.config, &source, context.memory(), &kept, options);
         progress::shown(output, "fetching the publication, reading the firewalls", pass)
     };
 
@@ -47,20 +48,21 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
             done = together(done, again);
         }
     }
-    let Pass { mut report, fetched, accepted, .. } = done;
+    let Pass { mut report, fetched, accepted, lists } = done;
     if !args.dry_run {
         let reason = args.reason.as_deref();
         let pass = Record {
             config: &context.config,
-            state_dir: &context.state_dir,
-            last_good: &context.last_good,
+            dir: &context.state_dir,
             state: &context.state,
             report: &report,
             fetched: fetched.as_ref(),
             accepted: &accepted,
+            lists: &lists,
+            cause: "sync",
             reason,
         };
-        let warnings = pass.write();
+        let warnings = pass.write().warnings;
         report.warnings.extend(warnings);
     }
     print(&report, args.format, output)?;

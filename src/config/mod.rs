@@ -3,6 +3,7 @@
 //! Two stages. [`raw`] is the file as typed, with every key documented: the JSON schema is made from it.
 //! [`Config`] is the file resolved: defaults filled in, names checked, references followed.
 
+mod grace;
 mod percent;
 pub mod raw;
 mod resolve;
@@ -12,12 +13,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tagwall_provider::{Family, OwnerMark, PrefixSet};
+use tagwall_provider::{Family, Held, OwnerMark, PrefixSet};
 
+use crate::confirm::Confirm;
+use crate::grace::{Dropped, Grace};
 use crate::limits::Limits;
 use crate::schedule::Schedule;
 use crate::source;
 
+pub use grace::RemovalGrace;
 pub use percent::Percent;
 pub use raw::{Hook, Policy, Protocol, SpecialSpace};
 pub use span::TimeSpan;
@@ -27,8 +31,12 @@ pub use span::TimeSpan;
 pub struct Config {
     /// Where it came from: a file, or [`Config::defaults`].
     pub origin: Origin,
+    /// The hash of the file's bytes; `None` of the defaults.
+    pub sha256: Option<source::Digest>,
     /// Whose marks ours are.
     pub owner: String,
+    /// Whether the owner is the host's name because nobody gave one.
+    pub owner_is_host: bool,
     /// Where the publication comes from.
     pub source: source::Settings,
     /// When the daemon makes its passes.
@@ -37,6 +45,8 @@ pub struct Config {
     pub stale: Duration,
     /// Where tagwall keeps its state, where the file says so.
     pub state_dir: Option<PathBuf>,
+    /// How many generations it keeps.
+    pub generations: usize,
     /// Who may be admitted, by name.
     pub lists: BTreeMap<String, List>,
     /// Where, in the order of their names.
@@ -65,8 +75,20 @@ pub struct List {
     pub extra: PrefixSet,
     /// What the operator takes out.
     pub exclude: PrefixSet,
+    /// How long what Microsoft drops stays.
+    pub grace: Grace,
     /// The limits that judge its changes.
     pub limits: Limits,
+}
+
+impl List {
+    /// What it still admits of what was dropped.
+    pub fn holds(&self, dropped: &Dropped) -> Held {
+        let Held { prefixes, until } = dropped.held(self.grace);
+        let families = self.families.iter().map(|family| prefixes.only(*family));
+        let wanted = families.fold(PrefixSet::new(), |sum, of| sum.union(&of));
+        Held { prefixes: wanted.difference(&self.exclude), until }
+    }
 }
 
 /// Where: one configured firewall object and its ports.
@@ -84,6 +106,10 @@ pub struct Target {
     pub protocol: Protocol,
     /// What may be changed.
     pub policy: Policy,
+    /// Whether it goes ahead of the others.
+    pub canary: bool,
+    /// Who is asked whether a change did well.
+    pub confirm: Option<Confirm>,
     /// The firewall.
     pub backend: Backend,
 }
@@ -119,6 +145,13 @@ impl Backend {
                 format!("nftables {} {}", raw.table.as_deref().unwrap_or_default(), sets.join(" "))
             }
             Self::Nftables(_) => "nftables inet tagwall".to_owned(),
+        }
+    }
+
+    /// Whether a boot with nothing to restore closes its ports.
+    pub const fn boots_closed(&self) -> bool {
+        match self {
+            Self::Nftables(raw) => matches!((raw.mode, raw.boot), (raw::Mode::Enforce, raw::Boot::Closed)),
         }
     }
 
@@ -189,11 +222,22 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let raw = toml::from_str::<raw::Config>(text)
             .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
-        resolve::resolve(raw, Origin::File(path.to_owned())).map_err(|(key, problem)| ConfigError::Value {
-            path: path.to_owned(),
-            key,
-            problem,
-        })
+        let resolved = resolve::resolve(raw, Origin::File(path.to_owned()));
+        let config = resolved.map_err(|(key, problem)| ConfigError::Value { path: path.to_owned(), key, problem })?;
+        Ok(Self { sha256: Some(source::digest(text.as_bytes())), ..config })
+    }
+
+    /// This configuration with another owner's marks.
+    #[must_use]
+    pub fn owned_by(mut self, owner: &str) -> Self {
+        for target in &mut self.targets {
+            // Both parts were valid apart, so they are together.
+            if let Ok(mark) = OwnerMark::new(owner, &target.name) {
+                target.mark = mark;
+            }
+        }
+        owner.clone_into(&mut self.owner);
+        self
     }
 
     /// What tagwall does where nothing is configured: AzureActiveDirectory on TCP 8443 of this host.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Percent, TimeSpan};
+use super::{Percent, RemovalGrace, TimeSpan};
 
 /// The configuration of tagwall.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -25,8 +25,26 @@ pub struct Config {
     pub targets: BTreeMap<String, Target>,
     /// What a change may not exceed without an override.
     pub limits: Limits,
+    /// Who is asked, after every change, whether it did well; nobody by default.
+    pub confirm: Option<Confirm>,
     /// Where tagwall keeps what it has to remember.
     pub state: State,
+}
+
+/// Who is asked from outside whether a change did well. Where nobody says so in time, the change is taken back and the
+/// target stays as it was until `tagwall resume`. Exactly one of `command` and `url-file` must be given.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Confirm {
+    /// A program and its arguments that has a probe elsewhere look at the port: exit status 0 confirms.
+    #[serde(default)]
+    pub command: Option<Vec<String>>,
+    /// A file that holds the address of such a probe, which is asked by POST: a status of 200 to 299 confirms.
+    #[serde(default)]
+    pub url_file: Option<PathBuf>,
+    /// How long it may take; asked again and again until then. `"30s"` by default.
+    #[serde(default)]
+    pub timeout: Option<TimeSpan>,
 }
 
 /// Where the publication comes from.
@@ -118,6 +136,10 @@ pub struct List {
     /// Prefixes never admitted, whatever the tags and `extra` say.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// How long what Microsoft drops stays admitted: a time (`"14d"`) or so many further publications
+    /// (`"2 publications"`); `"none"` by default.
+    #[serde(default)]
+    pub removal_grace: RemovalGrace,
     /// Limits for this list alone; what is not given is as in `[limits]`.
     #[serde(default)]
     pub limits: Limits,
@@ -148,6 +170,12 @@ pub struct Target {
     /// What may be changed; everything by default.
     #[serde(default)]
     pub policy: Policy,
+    /// Goes ahead of the targets that are no canaries: where it is refused or fails, they stay as they are.
+    #[serde(default)]
+    pub canary: bool,
+    /// Who is asked whether a change of this target did well; as in `[confirm]` by default.
+    #[serde(default)]
+    pub confirm: Option<Confirm>,
     /// The nftables of this host.
     #[serde(default)]
     pub nftables: Option<Nftables>,
@@ -210,6 +238,8 @@ pub struct Nftables {
     pub established: Established,
     /// The chain's priority (`enforce`); 0 for `input`, -150 for `prerouting`, which is before DNAT.
     pub priority: Option<i32>,
+    /// What a boot makes of the ports where no generation can be restored (`enforce`).
+    pub boot: Boot,
     /// The table that holds the sets (`set`), with its family: `inet filter`.
     pub table: Option<String>,
     /// The set of IPv4 addresses (`set`).
@@ -218,6 +248,17 @@ pub struct Nftables {
     pub v6: Option<String>,
     /// Take over what the sets hold already (`set`). Without it a first pass that finds anything unexpected refuses.
     pub adopt: bool,
+}
+
+/// What a boot makes of ports that nothing is remembered of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Boot {
+    /// Closed to everybody but this host, until the first pass.
+    #[default]
+    Closed,
+    /// As they are without tagwall: open, unless somebody else closes them.
+    Open,
 }
 
 /// How a target of nftables is kept.
@@ -311,4 +352,7 @@ pub enum SpecialSpace {
 pub struct State {
     /// The directory; `/var/lib/tagwall` for root, under the user's state directory otherwise.
     pub dir: Option<PathBuf>,
+    /// How many generations are kept to roll back to; 32 by default.
+    #[schemars(range(min = 2))]
+    pub generations: Option<usize>,
 }

@@ -10,6 +10,7 @@ use tagwall_provider::{Family, IpNet, OwnerMark, PrefixSet};
 use url::Url;
 
 use super::{Backend, Config, List, Origin, Target, raw};
+use crate::confirm::{By, Confirm};
 use crate::limits::Limits;
 use crate::schedule::{LONGEST_JITTER, Schedule};
 use crate::source::{self, Cloud};
@@ -20,13 +21,13 @@ type Problem = (String, String);
 const DEFAULT_PORT: u16 = 8443;
 const DEFAULT_CRON: &str = "23 */6 * * *";
 const DEFAULT_JITTER: Duration = Duration::from_secs(10 * 60);
+const DEFAULT_GENERATIONS: usize = 32;
+const DEFAULT_CONFIRM: Duration = Duration::from_secs(30);
 const DEFAULT_STALE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
 
 pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Problem> {
-    let owner = match raw.owner {
-        Some(owner) => owner,
-        None => host_name(),
-    };
+    let owner_is_host = raw.owner.is_none();
+    let owner = raw.owner.unwrap_or_else(host_name);
     // The owner is checked apart, so that a fault in it is not reported of some target.
     OwnerMark::new(&owner, "x").map_err(|error| ("owner".to_owned(), error.to_string()))?;
 
@@ -36,24 +37,38 @@ pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Proble
         .into_iter()
         .map(|(name, list)| Ok((name.clone(), resolve_list(&name, &list, &global)?)))
         .collect::<Result<BTreeMap<_, _>, Problem>>()?;
-    let targets = raw
-        .targets
-        .into_iter()
-        .map(|(name, target)| resolve_target(&owner, name, target, &lists))
-        .collect::<Result<Vec<_>, Problem>>()?;
-    refuse_fights(&targets)?;
-
     let relative_to = match &origin {
         Origin::File(path) => path.parent().unwrap_or(Path::new("")),
         Origin::Defaults => Path::new(""),
     };
+    let confirm = resolve_confirm("confirm", raw.confirm, relative_to)?;
+    let targets = raw
+        .targets
+        .into_iter()
+        .map(|(name, mut target)| {
+            let own = resolve_confirm(&format!("targets.{name}.confirm"), target.confirm.take(), relative_to)?;
+            let target = resolve_target(&owner, name, target, &lists)?;
+            Ok(Target { confirm: own.or_else(|| confirm.clone()), ..target })
+        })
+        .collect::<Result<Vec<_>, Problem>>()?;
+    refuse_fights(&targets)?;
+    let generations = raw.state.generations.unwrap_or(DEFAULT_GENERATIONS);
+    if generations < 2 {
+        return Err((
+            "state.generations".to_owned(),
+            "must be at least 2: the last one, and one to go back to".to_owned(),
+        ));
+    }
     Ok(Config {
         source: resolve_source(raw.source, relative_to)?,
         schedule: resolve_schedule(&raw.schedule, &owner)?,
         stale: raw.limits.stale.map_or(DEFAULT_STALE, |span| span.0),
         state_dir: raw.state.dir.map(|dir| relative_to.join(dir)),
+        generations,
+        sha256: None,
         origin,
         owner,
+        owner_is_host,
         lists,
         targets,
     })
@@ -123,6 +138,21 @@ fn resolve_schedule(raw: &raw::Schedule, owner: &str) -> Result<Schedule, Proble
     Schedule::new(line, jitter, zone, owner).map_err(|problem| (key("cron"), problem))
 }
 
+fn resolve_confirm(key: &str, raw: Option<raw::Confirm>, relative_to: &Path) -> Result<Option<Confirm>, Problem> {
+    let Some(raw) = raw else { return Ok(None) };
+    let by = match (raw.command, raw.url_file) {
+        (Some(command), None) if command.first().is_some_and(|program| !program.is_empty()) => By::Command(command),
+        (Some(_), None) => return Err((format!("{key}.command"), "is empty: name a program".to_owned())),
+        (None, Some(path)) => By::UrlFile(relative_to.join(path)),
+        _ => return Err((key.to_owned(), "needs either `command` or `url-file`".to_owned())),
+    };
+    let timeout = raw.timeout.map_or(DEFAULT_CONFIRM, |span| span.0);
+    if timeout.is_zero() {
+        return Err((format!("{key}.timeout"), "must be more than nothing".to_owned()));
+    }
+    Ok(Some(Confirm { by, timeout }))
+}
+
 fn resolve_list(name: &str, raw: &raw::List, global: &Limits) -> Result<List, Problem> {
     let key = |part: &str| format!("lists.{name}.{part}");
     OwnerMark::new("x", name).map_err(|error| (format!("lists.{name}"), error.to_string()))?;
@@ -156,6 +186,7 @@ fn resolve_list(name: &str, raw: &raw::List, global: &Limits) -> Result<List, Pr
         families,
         extra: parse_prefixes(&key("extra"), &raw.extra)?,
         exclude: parse_prefixes(&key("exclude"), &raw.exclude)?,
+        grace: raw.removal_grace.0,
         limits: global.with(&raw.limits).map_err(|(part, problem)| (key(&format!("limits.{part}")), problem))?,
     })
 }
@@ -224,6 +255,8 @@ fn resolve_target(
         ports,
         protocol: raw.protocol,
         policy: raw.policy,
+        canary: raw.canary,
+        confirm: None,
         backend: Backend::Nftables(nftables),
         name,
     })
@@ -237,6 +270,7 @@ fn check_nftables(raw: &raw::Nftables) -> Result<(), (&'static str, &'static str
         ("hook", raw.hook != raw::Hook::default()),
         ("established", raw.established != raw::Established::default()),
         ("priority", raw.priority.is_some()),
+        ("boot", raw.boot != raw::Boot::default()),
     ];
     match raw.mode {
         raw::Mode::Enforce => match of_set.into_iter().find(|(_, given)| *given) {

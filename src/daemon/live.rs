@@ -11,14 +11,15 @@ use jiff::Timestamp;
 use tagwall_provider::Provider;
 use tokio::time::Instant;
 
-use super::{Passes, Settled};
+use super::{Passes, Reason};
+use crate::audit;
 use crate::config::{Config, Target};
-use crate::enforce::{JudgedList, JudgedLists};
-use crate::reconcile::{self, Kept, Options, Pass, Purpose};
-use crate::record::Record;
-use crate::report::{Class, Failure, Outcome, Published, Report};
+use crate::generation::Enforced;
+use crate::reconcile::{self, Kept, Memory, Options, Pass, Purpose};
+use crate::record::{Record, Remembered};
+use crate::report::{Class, Failure, Outcome, Published, Report, TargetReport};
 use crate::schedule::Schedule;
-use crate::source::{Fetched, Freshness, LastGood, Source, SourceError};
+use crate::source::{Fetched, Freshness, Source, SourceError};
 use crate::state::{Loaded, Lock, State, StateDir, StateError};
 
 /// How long another process may hold the lock before a pass gives up, to be tried again like any that failed.
@@ -45,25 +46,25 @@ pub struct Live {
     load: Load,
     make: MakeProvider,
     setup: Arc<Setup>,
-    enforced: Enforced,
+    last: Last,
 }
 
-/// What was last enforced, and seen to be: all that drift is mended with.
+/// What the last pass enforced. The generations on disk say the same, unless the disk is full.
 #[derive(Clone, Debug, Default)]
-struct Enforced {
-    targets: BTreeMap<String, JudgedLists>,
+struct Last {
+    enforced: BTreeMap<String, (u64, Enforced)>,
     published: Option<Published>,
-    /// The state on disk when that pass had ended: where it is another, somebody else has done something since.
+    /// The state on disk when that pass had ended: where it is another, somebody else has done something since, and
+    /// the disk is right.
     seen: State,
 }
 
 /// What a pass came to.
 #[derive(Debug)]
 pub struct Done {
-    setup: Arc<Setup>,
-    settled: Settled,
+    report: Box<Report>,
     /// What it enforced; `None` where it was not to find out.
-    enforced: Option<Enforced>,
+    last: Option<Last>,
 }
 
 /// The lock of a pass, or none where the state directory cannot be written: then the firewall's own lock is the only
@@ -77,15 +78,17 @@ impl Live {
     /// Why that configuration cannot be used.
     pub fn new(load: Load, make: MakeProvider) -> Result<Self, Failure> {
         let setup = Arc::new(checked(&load)?);
-        Ok(Self { load, make, setup, enforced: Enforced::default() })
+        Ok(Self { load, make, setup, last: Last::default() })
     }
 }
 
 /// Reads a configuration and makes sure that passes can be made with it.
 fn checked(load: &Load) -> Result<Setup, Failure> {
-    let setup = load()?;
+    let mut setup = load()?;
     Source::new(setup.config.source.clone()).map_err(|error| Failure::of(&error, error.hint()))?;
-    setup.state_dir.load().map_err(|error| Failure::of(&error, None))?;
+    let loaded = setup.state_dir.load().map_err(|error| Failure::of(&error, None))?;
+    let owned = setup.state_dir.owned(setup.config, &loaded.state);
+    setup.config = owned.map_err(|error| Failure::of(&error, None))?;
     Ok(setup)
 }
 
@@ -103,7 +106,7 @@ impl Passes for Live {
         Box::pin(async move {
             // Made for each fetch: idle, the certificates of the system would be most of the memory.
             let source = Source::new(setup.config.source.clone())?;
-            source.fetch(Some(&setup.last_good())).await
+            source.fetch(Some(&setup.state_dir.last_good())).await
         })
     }
 
@@ -112,36 +115,28 @@ impl Passes for Live {
         Box::pin(async move { lock(&setup.state_dir).await })
     }
 
-    fn pass(&self, lock: Locked, arrival: Self::Arrival) -> LocalBoxFuture<'static, Done> {
+    fn pass(&self, lock: Locked, arrival: Self::Arrival, reason: Reason) -> LocalBoxFuture<'static, Done> {
         let (setup, make) = (Arc::clone(&self.setup), Arc::clone(&self.make));
-        Box::pin(async move { whole(setup, make, lock, arrival).await })
-    }
-
-    fn can_mend(&self) -> bool {
-        !self.enforced.targets.is_empty()
+        let last = self.last.clone();
+        Box::pin(async move { whole(setup, make, lock, arrival, &last, reason).await })
     }
 
     fn mend(&self, lock: Locked) -> LocalBoxFuture<'static, Done> {
         let (setup, make) = (Arc::clone(&self.setup), Arc::clone(&self.make));
-        let enforced = self.enforced.clone();
-        Box::pin(async move { mend(setup, make, lock, &enforced).await })
+        let last = self.last.clone();
+        Box::pin(async move { mend(setup, make, lock, &last).await })
     }
 
-    fn settle(&mut self, done: Done) -> Settled {
-        if let Some(mut enforced) = done.enforced {
-            self.enforced.targets.append(&mut enforced.targets);
-            self.enforced.published = enforced.published.or(self.enforced.published.take());
-            self.enforced.seen = enforced.seen;
+    fn settle(&mut self, done: Done) -> Box<Report> {
+        if let Some(last) = done.last {
+            let published = last.published.clone().or(self.last.published.take());
+            self.last = Last { published, ..last };
         }
-        // The configuration may have been replaced meanwhile.
-        forget_changed(&mut self.enforced.targets, &done.setup.config, &self.setup.config);
-        done.settled
+        done.report
     }
 
     fn reload(&mut self) -> Result<(), Failure> {
-        let setup = Arc::new(checked(&self.load)?);
-        forget_changed(&mut self.enforced.targets, &self.setup.config, &setup.config);
-        self.setup = setup;
+        self.setup = Arc::new(checked(&self.load)?);
         Ok(())
     }
 
@@ -153,22 +148,7 @@ impl Passes for Live {
     }
 }
 
-/// Forgets what was enforced where the configuration now wants something else: that is for the next pass to do.
-fn forget_changed(enforced: &mut BTreeMap<String, JudgedLists>, old: &Config, new: &Config) {
-    let of = |config: &Config, name: &str| config.targets.iter().find(|target| target.name == name).cloned();
-    enforced.retain(|name, lists| {
-        let target = of(new, name);
-        target.is_some()
-            && target == of(old, name)
-            && lists.keys().all(|list| new.lists.get(list).is_some_and(|now| old.lists.get(list) == Some(now)))
-    });
-}
-
 impl Setup {
-    fn last_good(&self) -> LastGood {
-        LastGood::open(self.state_dir.path())
-    }
-
     /// The targets that may be enforced: what was withdrawn on purpose stays so.
     fn targets(&self, state: &State) -> Vec<&Target> {
         self.config.targets.iter().filter(|target| !state.is_withdrawn(&target.name)).collect()
@@ -206,7 +186,13 @@ async fn lock(state_dir: &StateDir) -> Locked {
 }
 
 fn options() -> Options {
-    Options { purpose: Purpose::Enforce, overrides: Vec::new(), own_session: None, now: Timestamp::now() }
+    Options {
+        purpose: Purpose::Enforce,
+        overrides: Vec::new(),
+        own_session: None,
+        restores: false,
+        now: Timestamp::now(),
+    }
 }
 
 /// Begins a pass under the lock: the state, or why there can be no pass.
@@ -216,65 +202,73 @@ fn begin(setup: &Setup, lock: Locked) -> Result<(Option<Lock>, Loaded), Failure>
     Ok((lock, loaded))
 }
 
-/// A pass that came to nothing for every target alike.
-fn failed(setup: Arc<Setup>, failure: Failure) -> Done {
-    let all =
-        setup.config.targets.iter().map(|target| Kept { target, provider: Err(failure.clone()) }).collect::<Vec<_>>();
-    let report = reconcile::without_publication(&all, &options(), &Outcome::Failed(failure)).report;
-    Done { setup, settled: Settled::Told(Box::new(report)), enforced: None }
+/// A pass that could not begin.
+fn failed(setup: &Setup, failure: &Failure) -> Done {
+    let mut report = Report::new(&options(), None);
+    let outcome = Outcome::Failed(failure.clone());
+    report.targets = setup.config.targets.iter().map(|target| TargetReport::new(target, outcome.clone())).collect();
+    if report.targets.is_empty() {
+        report.outcome_without_targets = Some(outcome);
+    }
+    Done { report: Box::new(report), last: None }
 }
 
 /// A whole pass, from the arrival of a publication on.
-async fn whole(setup: Arc<Setup>, make: MakeProvider, lock: Locked, arrival: Result<Fetched, SourceError>) -> Done {
+async fn whole(
+    setup: Arc<Setup>,
+    make: MakeProvider,
+    lock: Locked,
+    arrival: Result<Fetched, SourceError>,
+    last: &Last,
+    cause: Reason,
+) -> Done {
     let (_lock, Loaded { state, warning }) = match begin(&setup, lock) {
         Ok(begun) => begun,
-        Err(failure) => return failed(setup, failure),
+        Err(failure) => return failed(&setup, &failure),
     };
-    let (config, last_good, options) = (&setup.config, setup.last_good(), options());
+    let (config, options) = (&setup.config, options());
     let kept = setup.kept(setup.targets(&state), &state, &make);
+    let memory = last.memory(&setup, &state);
     let pass = match arrival {
-        Ok(fetched) => reconcile::against(fetched, config, &last_good, &state, &kept, &options).await,
-        Err(error) => reconcile::without_publication(&kept, &options, &Outcome::of_source_error(&error)),
+        Ok(fetched) => reconcile::against(fetched, config, memory, &kept, &options).await,
+        Err(error) => {
+            let (report, outcome) = (Report::new(&options, None), Outcome::of_source_error(&error));
+            reconcile::without_publication(report, &outcome, config, memory, &kept, &options).await
+        }
     };
     let Pass { mut report, fetched, accepted, lists } = pass;
     report.warnings.extend(warning);
     report.warnings.extend(withdrawn(config, &state));
     let record = Record {
         config,
-        state_dir: &setup.state_dir,
-        last_good: &last_good,
+        dir: &setup.state_dir,
         state: &state,
         report: &report,
         fetched: fetched.as_ref(),
         accepted: &accepted,
+        lists: &lists,
+        cause: cause.name(),
         reason: None,
     };
-    let warnings = record.write();
+    let Remembered { warnings, enforced } = record.write();
     report.warnings.extend(warnings);
-    let enforced = Enforced {
-        targets: enforced(&report, &lists),
+    drop(kept);
+    let last = Last {
+        enforced,
         published: report.publication.clone(),
         // What is on disk: where it could not be written, that is still what others go by.
         seen: setup.state_dir.load().map(|loaded| loaded.state).unwrap_or_default(),
     };
-    drop(kept);
-    Done { setup, settled: Settled::Told(Box::new(report)), enforced: Some(enforced) }
+    Done { report: Box::new(report), last: Some(last) }
 }
 
-/// The lists that each target was seen right with. Whatever was said against them before, it is behind us.
-fn enforced(report: &Report, lists: &JudgedLists) -> BTreeMap<String, JudgedLists> {
-    let agreed = |list: &Arc<JudgedList>| {
-        if list.standing.is_empty() && list.measured {
-            return Arc::clone(list);
-        }
-        Arc::new(JudgedList { resolved: list.resolved.clone(), standing: Vec::new(), measured: true })
-    };
-    let right = report.targets.iter().filter(|told| matches!(told.outcome, Outcome::InSync(_) | Outcome::Applied(..)));
-    let of = |target: &Target| {
-        let own = target.lists.iter().filter_map(|name| Some((name.clone(), agreed(lists.get(name)?))));
-        (target.name.clone(), own.collect())
-    };
-    right.map(|told| of(&told.target)).collect()
+impl Last {
+    /// What is remembered: here, or on disk where somebody else has made a pass since.
+    fn memory<'a>(&'a self, setup: &'a Setup, state: &'a State) -> Memory<'a> {
+        static NOTHING: BTreeMap<String, (u64, Enforced)> = BTreeMap::new();
+        let recent = if *state == self.seen { &self.enforced } else { &NOTHING };
+        Memory { dir: &setup.state_dir, state, recent }
+    }
 }
 
 fn withdrawn(config: &Config, state: &State) -> Vec<String> {
@@ -284,24 +278,37 @@ fn withdrawn(config: &Config, state: &State) -> Vec<String> {
 }
 
 /// A pass that brings targets back to what they were last seen right with.
-async fn mend(setup: Arc<Setup>, make: MakeProvider, lock: Locked, enforced: &Enforced) -> Done {
+async fn mend(setup: Arc<Setup>, make: MakeProvider, lock: Locked, last: &Last) -> Done {
     let (_lock, Loaded { state, .. }) = match begin(&setup, lock) {
         Ok(begun) => begun,
-        Err(failure) => return failed(setup, failure),
+        Err(failure) => return failed(&setup, &failure),
     };
-    if state != enforced.seen {
-        return Done { setup, settled: Settled::Outdated, enforced: None };
+    let (config, memory) = (&setup.config, last.memory(&setup, &state));
+    let mut recent = BTreeMap::new();
+    let mut warnings = Vec::new();
+    for target in &config.targets {
+        let enforced = memory.enforced(config, &target.name, &mut warnings);
+        recent.extend(enforced.map(|enforced| (target.name.clone(), enforced)));
     }
-    let known = setup.targets(&state).into_iter().filter(|target| enforced.targets.contains_key(&target.name));
-    let kept = setup.kept(known.collect(), &state, &make);
-    let mut published = enforced.published.clone();
+    let known = |target: &&Target| {
+        recent.get(&target.name).is_some_and(|(_, enforced)| enforced.lists_today(target, config).is_some())
+    };
+    let kept = setup.kept(setup.targets(&state).into_iter().filter(known).collect(), &state, &make);
+    let mut published = last.published.clone();
     if let Some(published) = &mut published {
         // It was not asked for anew: that its source had nothing then is no trouble of this pass.
         published.freshness = Freshness::NotModified;
     }
-    let report = reconcile::again(published, &enforced.targets, &setup.config, &state, &kept, &options()).await;
+    let memory = Memory { recent: &recent, ..memory };
+    let mut report = reconcile::again(published, config, memory, &kept, &options()).await;
     drop(kept);
-    Done { setup, settled: Settled::Told(Box::new(report)), enforced: None }
+    if let Some(line) = audit::Pass::of(&report, config, Reason::Drift.name(), None, None)
+        && let Err(error) = setup.state_dir.audit(&line)
+    {
+        warnings.push(Failure::of(&error, None).message);
+    }
+    report.warnings.extend(warnings);
+    Done { report: Box::new(report), last: None }
 }
 
 impl fmt::Debug for Live {

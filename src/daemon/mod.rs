@@ -11,10 +11,10 @@
 //! never dropped but by a second signal, and only one is under way at a time. The lock is held for that half alone:
 //! `sync` and `withdraw` work beside the daemon, and each pass reads the state anew and goes by what they left.
 //!
-//! Drift is the one activation that does not wait for the network. For each target the daemon keeps the resolved
-//! lists that it was last seen right with, and a pass for drift brings it back to those ([`crate::reconcile::again`]),
-//! also while a fetch is in flight. Where another process has made a pass since, those lists are not the truth any
-//! more: then a whole pass is made. Two programs that undo each other are no reason for a busy loop: see
+//! Drift is the one activation that does not wait for the network. A pass for drift brings each target back to the
+//! generation that it was last seen right with ([`crate::reconcile::again`]), also while a fetch is in flight, and from
+//! the first moment on: generations are on disk. They are kept in memory, too, for the disk may be full; where another
+//! process has made a pass since, the disk is right. Two programs that undo each other are no reason for a busy loop: see
 //! [`pace::Mending`].
 //!
 //! ```text
@@ -32,7 +32,7 @@
 //! * Stopping leaves the rules as they are.
 //!
 //! What is deliberately absent: a queue of events, a thread for the watchdog (it would prove that the thread lives),
-//! a lock held for life, and memory of documents: after a pass the resolved lists and the report are all that stays.
+//! a lock held for life, and memory of documents: after a pass what was enforced and the report are all that stays.
 
 mod clock;
 mod event;
@@ -47,7 +47,7 @@ pub use clock::{Clock, SystemClock};
 pub use event::{Event, Reason, signals};
 pub use live::{Live, Load, MakeProvider, Setup};
 pub use notify::Notifier;
-pub use run::{Ended, Loop, Passes, Settled};
+pub use run::{Ended, Loop, Passes};
 pub use status::{Finished, Phase, Status};
 
 #[cfg(test)]

@@ -41,13 +41,11 @@ pub trait Passes {
     /// Waits for the lock. Dropped halfway it leaves nothing behind.
     fn lock(&self) -> LocalBoxFuture<'static, Self::Lock>;
     /// The second half of a pass: enforces what was fetched.
-    fn pass(&self, lock: Self::Lock, arrival: Self::Arrival) -> LocalBoxFuture<'static, Self::Done>;
-    /// Whether there is anything to mend drift with.
-    fn can_mend(&self) -> bool;
+    fn pass(&self, lock: Self::Lock, arrival: Self::Arrival, reason: Reason) -> LocalBoxFuture<'static, Self::Done>;
     /// A pass from what is remembered.
     fn mend(&self, lock: Self::Lock) -> LocalBoxFuture<'static, Self::Done>;
     /// Takes in what a pass came to.
-    fn settle(&mut self, done: Self::Done) -> Settled;
+    fn settle(&mut self, done: Self::Done) -> Box<Report>;
     /// Reads the configuration anew.
     ///
     /// # Errors
@@ -55,15 +53,6 @@ pub trait Passes {
     fn reload(&mut self) -> Result<(), Failure>;
     /// What the firewalls say of themselves: an item whenever something changed that may be ours.
     fn watch(&self) -> BoxStream<'static, ()>;
-}
-
-/// What a pass came to.
-#[derive(Debug)]
-pub enum Settled {
-    /// This.
-    Told(Box<Report>),
-    /// Nothing: somebody else has made a pass since, and what is remembered is out of date.
-    Outdated,
 }
 
 /// How the loop ended.
@@ -299,7 +288,7 @@ impl<P: Passes, C: Clock> Loop<P, C> {
             self.fetching = Some((self.passes.fetch(), begun));
         }
         let may_mend = self.mend_at().is_none_or(|moment| moment <= Instant::now());
-        let to_mend = self.drifted && may_mend && self.passes.can_mend();
+        let to_mend = self.drifted && may_mend;
         if matches!(self.stage, Stage::Idle) && (self.arrived.is_some() || to_mend) {
             self.stage = Stage::Locking(self.passes.lock(), self.clock.now());
         }
@@ -327,25 +316,15 @@ impl<P: Passes, C: Clock> Loop<P, C> {
         let mut words = 0..MOST_WORDS;
         while words.next().is_some() && self.drift.next().now_or_never().flatten().is_some() {}
         self.stage = match self.arrived.take() {
-            Some((arrival, begun)) => Stage::Enforcing(self.passes.pass(lock, arrival), begun),
-            None if self.passes.can_mend() => {
-                Stage::Enforcing(self.passes.mend(lock), self.begun(Reason::Drift, false))
-            }
-            // A reload came in between and left nothing to go by; its own pass is on the way.
-            None => Stage::Idle,
+            Some((arrival, begun)) => Stage::Enforcing(self.passes.pass(lock, arrival, begun.reason), begun),
+            None => Stage::Enforcing(self.passes.mend(lock), self.begun(Reason::Drift, false)),
         };
     }
 
     /// Takes in what a pass came to.
     fn finish(&mut self, done: P::Done) {
         let Stage::Enforcing(_, begun) = std::mem::replace(&mut self.stage, Stage::Idle) else { return };
-        let report = match self.passes.settle(done) {
-            Settled::Told(report) => report,
-            Settled::Outdated => {
-                tracing::info!("another process has made a pass: looking at everything");
-                return self.want(Reason::Drift);
-            }
-        };
+        let report = self.passes.settle(done);
         let elapsed = begun.at.elapsed();
         let finished = Finished {
             iteration: begun.iteration,

@@ -28,7 +28,8 @@ impl World {
         let mut config = config(text);
         config.source.kind = crate::source::Kind::File(dir.path().join("ServiceTags_Public_20260105.json"));
         let now = "2026-01-10T00:00:00Z".parse().unwrap();
-        let options = Options { purpose: Purpose::Enforce, overrides: Vec::new(), own_session: None, now };
+        let options =
+            Options { purpose: Purpose::Enforce, overrides: Vec::new(), own_session: None, restores: false, now };
         let world = Self { dir, config, firewall: MemoryFirewall::new(), state: State::default(), options };
         world.publish(1, tags);
         world
@@ -36,6 +37,10 @@ impl World {
 
     fn path(&self) -> PathBuf {
         self.dir.path().join("ServiceTags_Public_20260105.json")
+    }
+
+    fn state_dir(&self) -> StateDir {
+        StateDir::new(self.dir.path().to_owned())
     }
 
     fn publish(&self, change_number: u64, tags: &[(&str, &[&str])]) {
@@ -67,8 +72,9 @@ impl World {
             })
             .collect();
         let source = Source::new(self.config.source.clone()).unwrap();
-        let last_good = LastGood::open(self.dir.path());
-        pass(&self.config, &source, &last_good, &self.state, &kept, &self.options).await
+        let (dir, recent) = (self.state_dir(), BTreeMap::new());
+        let memory = Memory { dir: &dir, state: &self.state, recent: &recent };
+        pass(&self.config, &source, memory, &kept, &self.options).await
     }
 }
 
@@ -142,9 +148,9 @@ async fn a_step_that_was_made_already_is_not_refused() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let mut world = World::new(ONE, &[("Alpha", &many)]);
     let before = world.pass_of(&["one"]).await.fetched.unwrap();
-    LastGood::open(world.dir.path()).store(&before).unwrap();
+    world.state_dir().last_good().store(&before).unwrap();
     let sha256 = before.publication.sha256;
-    world.state.lists.insert("a".to_owned(), crate::state::ListRecord { sha256 });
+    world.state.lists.insert("a".to_owned(), crate::state::ListRecord { sha256, dropped: Vec::new() });
     world.publish(2, &[("Alpha", &many[..32])]);
     assert_eq!(limits(&world.pass().await, 0), [Limit::Loss]);
     world.options.overrides = vec![Limit::Loss];
@@ -277,8 +283,9 @@ async fn success_is_what_a_later_read_shows() {
     let liar = Liar(MemoryProvider::new(&world.firewall, target.mark.clone(), &["one"]));
     let kept = [Kept { target, provider: Ok(Box::new(liar)) }];
     let source = Source::new(world.config.source.clone()).unwrap();
-    let last_good = LastGood::open(world.dir.path());
-    let report = pass(&world.config, &source, &last_good, &world.state, &kept, &world.options).await.report;
+    let (dir, recent) = (world.state_dir(), BTreeMap::new());
+    let memory = Memory { dir: &dir, state: &world.state, recent: &recent };
+    let report = pass(&world.config, &source, memory, &kept, &world.options).await.report;
     assert_eq!(outcomes(&report), ["failed"]);
     let told = json::Report::from(&report);
     let message = &told.targets[0].error.as_ref().unwrap().message;

@@ -87,6 +87,26 @@ pub struct Target {
     pub further_refusals: Vec<Refusal>,
     /// What went wrong; null unless the outcome is `failed`.
     pub error: Option<Error>,
+    /// Where the outcome is `refused` or there was no publication: what came of keeping the target at the generation
+    /// that it was last enforced with. Null where none is known, or nothing had to be kept.
+    pub kept: Option<Kept>,
+    /// The generation that the operator pinned it to; null where they did not.
+    pub pinned_to: Option<u64>,
+}
+
+/// What came of keeping a target as it was.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Kept {
+    /// The generation.
+    pub generation: u64,
+    /// `in-sync` where nothing had to be done, `applied` where drift was mended.
+    pub outcome: OutcomeName,
+    /// Entries that are added.
+    pub add: Vec<String>,
+    /// Entries that are removed.
+    pub remove: Vec<String>,
+    /// What went wrong, or why it was refused.
+    pub error: Option<Error>,
 }
 
 /// How a target came out.
@@ -167,13 +187,7 @@ pub struct Orphan {
 
 impl From<&super::Report> for Report {
     fn from(report: &super::Report) -> Self {
-        let error = report.outcome_without_targets.as_ref().and_then(|outcome| match outcome {
-            Outcome::Failed(failure) => Some(Error::from(failure)),
-            Outcome::Refused { refusals, .. } => refusals
-                .first()
-                .map(|refusal| Error { message: refusal.to_string(), hint: refusal.choices.first().cloned() }),
-            _ => None,
-        });
+        let error = report.outcome_without_targets.as_ref().and_then(trouble);
         Self {
             schema: 1,
             started: report.started.to_string(),
@@ -227,13 +241,7 @@ impl From<&TargetReport> for Target {
         Self {
             name: report.target.name.clone(),
             provider: report.target.backend.provider().to_owned(),
-            outcome: match report.outcome {
-                Outcome::InSync(_) => OutcomeName::InSync,
-                Outcome::Planned(_) => OutcomeName::Planned,
-                Outcome::Applied(..) => OutcomeName::Applied,
-                Outcome::Refused { .. } => OutcomeName::Refused,
-                Outcome::Failed(_) => OutcomeName::Failed,
-            },
+            outcome: OutcomeName::from(&report.outcome),
             skeleton: plan
                 .map(|plan| plan.steps.skeleton.iter().map(|edit| edit.description.clone()).collect())
                 .unwrap_or_default(),
@@ -251,7 +259,48 @@ impl From<&TargetReport> for Target {
             refusal: refusals.pop(),
             further_refusals,
             error,
+            kept: report.fallback.as_ref().map(Kept::from),
+            pinned_to: report.generation.filter(|_| report.pinned),
         }
+    }
+}
+
+impl From<&Outcome> for OutcomeName {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::InSync(_) => Self::InSync,
+            Outcome::Planned(_) => Self::Planned,
+            Outcome::Applied(..) => Self::Applied,
+            Outcome::Refused { .. } => Self::Refused,
+            Outcome::Failed(_) => Self::Failed,
+        }
+    }
+}
+
+impl From<&super::Fallback> for Kept {
+    fn from(fallback: &super::Fallback) -> Self {
+        let outcome = fallback.outcome.as_ref();
+        let plan = outcome.plan();
+        let both = |side: crate::plan::Side| [side.changing, side.reexpressed].concat();
+        let texts = |side: Vec<Admits>| side.iter().map(ToString::to_string).collect();
+        Self {
+            generation: fallback.generation,
+            outcome: outcome.into(),
+            add: plan.map(|plan| texts(both(plan.added()))).unwrap_or_default(),
+            remove: plan.map(|plan| texts(both(plan.removed()))).unwrap_or_default(),
+            error: trouble(outcome),
+        }
+    }
+}
+
+/// Why an outcome is not what it should be.
+fn trouble(outcome: &Outcome) -> Option<Error> {
+    match outcome {
+        Outcome::Failed(failure) => Some(Error::from(failure)),
+        Outcome::Refused { refusals, .. } => refusals
+            .first()
+            .map(|refusal| Error { message: refusal.to_string(), hint: refusal.choices.first().cloned() }),
+        _ => None,
     }
 }
 

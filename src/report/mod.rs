@@ -15,7 +15,7 @@ use crate::accept;
 use crate::config::Target;
 use crate::exit::ExitStatus;
 use crate::plan::Plan;
-use crate::reconcile::{Kept, Options, Purpose};
+use crate::reconcile::{Options, Purpose};
 use crate::source::{Cloud, Digest, Fetched, Freshness, SourceError};
 use crate::state::State;
 
@@ -66,6 +66,21 @@ pub struct TargetReport {
     pub target: Target,
     /// What became of it.
     pub outcome: Outcome,
+    /// Where the outcome is that nothing new was enforced: what came of keeping it as it was.
+    pub fallback: Option<Fallback>,
+    /// The generation that it was brought to, where that was the aim.
+    pub generation: Option<u64>,
+    /// Whether the operator pinned it to that.
+    pub pinned: bool,
+}
+
+/// What came of keeping a target at what it was last enforced with.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// The generation.
+    pub generation: u64,
+    /// How that came out.
+    pub outcome: Box<Outcome>,
 }
 
 /// How a target came out of a pass.
@@ -171,20 +186,31 @@ impl Published {
 impl TargetReport {
     /// The report of one target.
     pub fn new(target: &Target, outcome: Outcome) -> Self {
-        Self { target: target.clone(), outcome }
+        Self { target: target.clone(), outcome, fallback: None, generation: None, pinned: false }
     }
 
     /// Its plan, where there is one.
     pub fn plan(&self) -> Option<&Plan> {
-        match &self.outcome {
-            Outcome::InSync(plan) | Outcome::Planned(plan) | Outcome::Applied(plan, _) => Some(plan),
-            Outcome::Refused { plan, .. } => plan.as_deref(),
-            Outcome::Failed(_) => None,
-        }
+        self.outcome.plan()
+    }
+
+    /// What the firewall was last seen to be like: by its plan, or that of keeping it as it was.
+    pub fn seen(&self) -> Option<&Plan> {
+        let fallback = self.fallback.as_ref().and_then(|fallback| fallback.outcome.plan());
+        self.plan().or(fallback)
     }
 }
 
 impl Outcome {
+    /// Its plan, where there is one.
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::InSync(plan) | Self::Planned(plan) | Self::Applied(plan, _) => Some(plan),
+            Self::Refused { plan, .. } => plan.as_deref(),
+            Self::Failed(_) => None,
+        }
+    }
+
     /// What comes of a source that yields no publication.
     pub fn of_source_error(error: &SourceError) -> Self {
         if let SourceError::WrongCloud { wanted, found, .. } = error {
@@ -233,14 +259,6 @@ impl Report {
         }
     }
 
-    /// Records one outcome for every target.
-    pub fn conclude_all(&mut self, targets: &[Kept<'_>], outcome: &Outcome) {
-        self.targets = targets.iter().map(|kept| TargetReport::new(kept.target, outcome.clone())).collect();
-        if targets.is_empty() {
-            self.outcome_without_targets = Some(outcome.clone());
-        }
-    }
-
     /// A warning where the publication is old.
     pub fn staleness(&self, limit: Duration) -> Option<String> {
         let published = self.publication.as_ref()?;
@@ -256,7 +274,7 @@ impl Report {
     /// Objects of ours that no target wants, each once however many targets saw it.
     pub fn orphans(&self) -> Vec<&Orphan> {
         let mut orphans: Vec<&Orphan> =
-            self.targets.iter().filter_map(TargetReport::plan).flat_map(|plan| &plan.orphans).collect();
+            self.targets.iter().filter_map(TargetReport::seen).flat_map(|plan| &plan.orphans).collect();
         orphans.sort_unstable();
         orphans.dedup();
         orphans
@@ -264,19 +282,21 @@ impl Report {
 
     /// The exit status of the pass: the worst of all targets.
     pub fn exit_status(&self) -> ExitStatus {
-        let outcomes = self.targets.iter().map(|target| &target.outcome).chain(&self.outcome_without_targets);
-        outcomes.map(|outcome| outcome.exit_status(self.purpose)).max().unwrap_or(ExitStatus::Done)
+        self.outcomes().map(|outcome| outcome.exit_status(self.purpose)).max().unwrap_or(ExitStatus::Done)
     }
 
     /// Whether the same may come out better when tried again before the next tick: something failed that may pass,
     /// or the source had nothing and the last good publication stood in.
     pub fn may_improve(&self) -> bool {
         let stood_in = |published: &Published| matches!(published.freshness, Freshness::LastGood { .. });
-        let outcomes = self.targets.iter().map(|target| &target.outcome).chain(&self.outcome_without_targets);
         self.publication.as_ref().is_some_and(stood_in)
-            || outcomes
-                .into_iter()
-                .any(|outcome| matches!(outcome, Outcome::Failed(failure) if failure.class.may_pass()))
+            || self.outcomes().any(|outcome| matches!(outcome, Outcome::Failed(failure) if failure.class.may_pass()))
+    }
+
+    /// Every outcome, those of keeping targets as they were among them.
+    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        let fallbacks = self.targets.iter().filter_map(|target| Some(target.fallback.as_ref()?.outcome.as_ref()));
+        self.targets.iter().map(|target| &target.outcome).chain(fallbacks).chain(&self.outcome_without_targets)
     }
 
     /// The outcomes of one kind.

@@ -4,10 +4,10 @@ use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use jiff::SignedDuration;
-use tagwall_provider::{Admits, Family, Refusal};
+use tagwall_provider::{Admits, Family, Limit, Refusal};
 
 use super::number::{addresses, counted, thousands};
-use super::{Failure, Outcome, Published, Report, TargetReport};
+use super::{Failure, Fallback, Outcome, Published, Report, TargetReport};
 use crate::config::Policy;
 use crate::exit::ExitStatus;
 use crate::plan::{Plan, Side};
@@ -98,7 +98,8 @@ impl Text {
             return match &target.outcome {
                 Outcome::Refused { .. } | Outcome::Failed(_) => {
                     writeln!(self.out, "{BOLD}{}{BOLD:#}", target.target.name)?;
-                    self.trouble(&target.outcome)
+                    self.trouble(&target.outcome)?;
+                    self.kept(report, target)
                 }
                 _ => Ok(()),
             };
@@ -120,7 +121,43 @@ impl Text {
             }
             self.plan(plan)?;
         }
-        match &target.outcome {
+        self.outcome(report, &target.outcome)?;
+        if let (Some(generation), true) = (target.generation, target.pinned) {
+            let resume = "`tagwall resume` goes on";
+            writeln!(self.out, "  {CHANGED}!{CHANGED:#} pinned to generation {generation}: {resume}")?;
+        }
+        self.kept(report, target)
+    }
+
+    /// What stands where nothing new was enforced.
+    fn kept(&mut self, report: &Report, target: &TargetReport) -> fmt::Result {
+        match (&target.fallback, &target.outcome) {
+            (Some(fallback), _) => self.fallback(report, fallback),
+            // What was made and not confirmed was changed, and says so itself.
+            (None, Outcome::Refused { refusals, .. })
+                if !refusals.iter().any(|refusal| refusal.limit == Limit::Unconfirmed) =>
+            {
+                writeln!(self.out, "  nothing was changed")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What became of keeping a target as it was.
+    fn fallback(&mut self, report: &Report, fallback: &Fallback) -> fmt::Result {
+        let Fallback { generation, outcome } = fallback;
+        if let Outcome::InSync(plan) = outcome.as_ref() {
+            return writeln!(self.out, "  {ADDED}kept{ADDED:#} at generation {generation}: {}", totals(plan));
+        }
+        writeln!(self.out, "  {CHANGED}kept{CHANGED:#} at generation {generation}, from which it had drifted:")?;
+        if let Some(plan) = outcome.plan() {
+            self.plan(plan)?;
+        }
+        self.outcome(report, outcome)
+    }
+
+    fn outcome(&mut self, report: &Report, outcome: &Outcome) -> fmt::Result {
+        match outcome {
             Outcome::InSync(plan) => {
                 writeln!(self.out, "  {ADDED}in sync{ADDED:#}: {}", totals(plan))
             }
@@ -229,10 +266,7 @@ impl Text {
 
     fn trouble(&mut self, outcome: &Outcome) -> fmt::Result {
         match outcome {
-            Outcome::Refused { refusals, .. } => {
-                self.refusals(refusals)?;
-                writeln!(self.out, "  nothing was changed")
-            }
+            Outcome::Refused { refusals, .. } => self.refusals(refusals),
             Outcome::Failed(Failure { message, hint, .. }) => {
                 writeln!(self.out, "  {REMOVED}failed{REMOVED:#}: {message}")?;
                 match hint {

@@ -28,7 +28,7 @@ mod settings;
 #[expect(clippy::module_inception, reason = "the source is what the module is about")]
 mod source;
 
-pub use document::{DocumentError, Place, PrefixError, Problem, parse};
+pub use document::{DocumentError, Place, PrefixError, Problem, digest, parse};
 pub use error::SourceError;
 pub use http::Validators;
 pub use last_good::{LastGood, LastGoodError, Record};

@@ -5,7 +5,7 @@ fn state() -> State {
     let sha256 = Digest([7; 32]);
     let mut state = State::default();
     state.accepted.insert("public/download".to_owned(), Accepted { change_number: 5, sha256, first_seen: now });
-    state.lists.insert("entra".to_owned(), ListRecord { sha256 });
+    state.lists.insert("entra".to_owned(), ListRecord { sha256, dropped: Vec::new() });
     let record = TargetRecord {
         last_attempt: Some(now),
         last_verified: None,
@@ -13,6 +13,7 @@ fn state() -> State {
         claimed: true,
         lists: vec!["entra".to_owned()],
         unmarked: None,
+        ..TargetRecord::default()
     };
     state.targets.insert("edge".to_owned(), record);
     state

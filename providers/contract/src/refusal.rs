@@ -31,11 +31,15 @@ pub enum Limit {
     OwnSession,
     /// Nobody confirmed what has to be confirmed.
     Unconfirmed,
+    /// The operator stopped all writing.
+    Paused,
+    /// A target that goes ahead of the others did not come out right.
+    Canary,
 }
 
 impl Limit {
     /// Every limit, in the order of the documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Loss,
         Self::Growth,
         Self::MissingTag,
@@ -49,6 +53,8 @@ impl Limit {
         Self::Unsupported,
         Self::OwnSession,
         Self::Unconfirmed,
+        Self::Paused,
+        Self::Canary,
     ];
 
     /// Its name in the configuration, on the command line and in reports.
@@ -67,6 +73,8 @@ impl Limit {
             Self::Unsupported => "unsupported",
             Self::OwnSession => "own-session",
             Self::Unconfirmed => "unconfirmed",
+            Self::Paused => "paused",
+            Self::Canary => "canary",
         }
     }
 

@@ -63,38 +63,6 @@ async fn drift_while_a_pass_goes_on_is_looked_into_after_it_and_once() {
     test.await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn drift_before_anything_was_enforced_is_left_to_the_pass_that_comes() {
-    let script = Script::new("0 12 * * *");
-    script.remembers.set(false);
-    script.fetch_takes.set(MINUTE);
-    let test = beside(&script, None, |daemon| async move {
-        sleep(SECOND).await;
-        daemon.drift();
-        sleep(HOUR).await;
-        assert_eq!(daemon.script.happened(), ["01 00:00:00 fetch", "01 00:01:00 pass", "01 00:01:00 passed"]);
-        daemon.send(Event::Stop);
-    });
-    test.await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn where_somebody_else_made_a_pass_everything_is_looked_at() {
-    let script = Script::new("0 12 * * *");
-    let test = beside(&script, None, |daemon| async move {
-        sleep(MINUTE).await;
-        daemon.script.happened();
-        daemon.script.mended.set(Comes::Outdated);
-        daemon.drift();
-        sleep(MINUTE).await;
-        let at = |what: &str| format!("01 00:01:00 {what}");
-        assert_eq!(daemon.script.happened(), ["mend", "mended", "fetch", "pass", "passed"].map(at));
-        assert_eq!(daemon.status.borrow().last.as_ref().unwrap().reason, Reason::Drift);
-        daemon.send(Event::Stop);
-    });
-    test.await;
-}
-
 /// How often drift is mended in an hour of another program that undoes it as soon as it sees it.
 async fn mended_in_an_hour_of(comes: Comes) -> usize {
     let script = Script::new("0 12 * * *");

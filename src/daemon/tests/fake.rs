@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
-use crate::daemon::{Clock, Ended, Event, Loop, Notifier, Passes, Settled, Status};
+use crate::daemon::{Clock, Ended, Event, Loop, Notifier, Passes, Reason, Status};
 use crate::plan::Plan;
 use crate::reconcile::{Options, Purpose};
 use crate::report::{Class, Failure, Outcome, Report, TargetReport};
@@ -30,7 +30,6 @@ pub(super) enum Comes {
     Changed,
     Transient,
     Lasting,
-    Outdated,
 }
 
 /// One test's script, and what came of it.
@@ -44,7 +43,6 @@ pub(super) struct Script {
     /// How every pass for drift comes out.
     pub(super) mended: Cell<Comes>,
     pub(super) reload_fails: Cell<bool>,
-    pub(super) remembers: Cell<bool>,
     /// What happened, with the time of day.
     pub(super) log: RefCell<Vec<String>>,
     /// What the service manager was told, with the time of day.
@@ -83,7 +81,6 @@ impl Script {
             whole: RefCell::default(),
             mended: Cell::new(Comes::Changed),
             reload_fails: Cell::default(),
-            remembers: Cell::new(true),
             log: RefCell::default(),
             told: RefCell::default(),
             schedule: RefCell::new(schedule(line)),
@@ -187,17 +184,13 @@ impl Passes for FakePasses {
         Box::pin(async move { sleep(script.lock_takes.get()).await })
     }
 
-    fn pass(&self, (): (), (): ()) -> LocalBoxFuture<'static, Self::Done> {
+    fn pass(&self, (): (), (): (), _: Reason) -> LocalBoxFuture<'static, Self::Done> {
         let script = Rc::clone(&self.script);
         Box::pin(async move {
             script.note("pass");
             sleep(script.pass_takes.get()).await;
             (script.whole.borrow_mut().pop_front().unwrap_or(Comes::InSync), "passed")
         })
-    }
-
-    fn can_mend(&self) -> bool {
-        self.script.remembers.get()
     }
 
     fn mend(&self, (): ()) -> LocalBoxFuture<'static, Self::Done> {
@@ -209,9 +202,9 @@ impl Passes for FakePasses {
         })
     }
 
-    fn settle(&mut self, (comes, what): Self::Done) -> Settled {
+    fn settle(&mut self, (comes, what): Self::Done) -> Box<Report> {
         self.script.note(what);
-        if comes == Comes::Outdated { Settled::Outdated } else { Settled::Told(Box::new(report(comes))) }
+        Box::new(report(comes))
     }
 
     fn reload(&mut self) -> Result<(), Failure> {
@@ -234,8 +227,13 @@ fn failure(class: Class) -> Failure {
 }
 
 fn report(comes: Comes) -> Report {
-    let options =
-        Options { purpose: Purpose::Enforce, overrides: Vec::new(), own_session: None, now: Timestamp::UNIX_EPOCH };
+    let options = Options {
+        purpose: Purpose::Enforce,
+        overrides: Vec::new(),
+        own_session: None,
+        restores: false,
+        now: Timestamp::UNIX_EPOCH,
+    };
     let plan = || {
         Box::new(Plan {
             before: PrefixSet::new(),
@@ -248,7 +246,7 @@ fn report(comes: Comes) -> Report {
         })
     };
     let outcome = match comes {
-        Comes::InSync | Comes::Outdated => Outcome::InSync(plan()),
+        Comes::InSync => Outcome::InSync(plan()),
         Comes::Changed => Outcome::Applied(plan(), Applied::default()),
         Comes::Transient => Outcome::Failed(failure(Class::Transient)),
         Comes::Lasting => Outcome::Failed(failure(Class::Rejected)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tagwall_provider::testing::memory::{MemoryFirewall, MemoryProvider};
 use tagwall_provider::{OwnerMark, PrefixSet, Provider};
 
-use crate::daemon::{Live, Load, MakeProvider, Passes, Settled, Setup};
+use crate::daemon::{Live, Load, MakeProvider, Passes, Reason, Setup};
 use crate::fixture::{config, document, set};
 use crate::report::{Class, Failure, Report};
 use crate::source::Kind;
@@ -27,23 +27,18 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let firewall = MemoryFirewall::new();
-        let path = dir.path().to_owned();
-        write_config(&path, TWO);
-        publish(&path, 1, &[("Alpha", &["192.0.2.0/24"]), ("Beta", &["198.51.100.0/24"])]);
-        let load: Load = Box::new(move || {
-            let text = std::fs::read_to_string(path.join("config")).unwrap();
-            if text == "broken" {
-                return Err(Failure { message: text, hint: None, class: Class::Rejected });
-            }
-            let mut config = config(&text);
-            config.source.kind = Kind::File(path.join("ServiceTags_Public_20260105.json"));
-            Ok(Setup { config, state_dir: StateDir::new(path.join("state")) })
-        });
-        let wall = firewall.clone();
-        let make: MakeProvider = Arc::new(move |target, _, _| {
-            Ok(Box::new(MemoryProvider::new(&wall, target.mark.clone(), &[&target.name])) as Box<dyn Provider>)
-        });
-        Self { dir, live: Live::new(load, make).unwrap(), firewall }
+        write_config(dir.path(), TWO);
+        publish(dir.path(), 1, &[("Alpha", &["192.0.2.0/24"]), ("Beta", &["198.51.100.0/24"])]);
+        let live = Live::new(load(dir.path()), make(&firewall)).unwrap();
+        Self { dir, firewall, live }
+    }
+
+    fn load(&self) -> Load {
+        load(self.dir.path())
+    }
+
+    fn make(&self) -> MakeProvider {
+        make(&self.firewall)
     }
 
     fn config(&self, text: &str) {
@@ -61,13 +56,13 @@ impl World {
     async fn pass(&mut self) -> Report {
         let arrival = self.live.fetch().await;
         let lock = self.live.lock().await;
-        told(self.live.pass(lock, arrival).await, &mut self.live)
+        told(self.live.pass(lock, arrival, Reason::Tick).await, &mut self.live)
     }
 
-    async fn mend(&mut self) -> Settled {
+    async fn mend(&mut self) -> Report {
         let lock = self.live.lock().await;
         let done = self.live.mend(lock).await;
-        self.live.settle(done)
+        *self.live.settle(done)
     }
 
     fn mark(target: &str) -> OwnerMark {
@@ -87,6 +82,26 @@ impl World {
     }
 }
 
+fn load(dir: &std::path::Path) -> Load {
+    let path = dir.to_owned();
+    Box::new(move || {
+        let text = std::fs::read_to_string(path.join("config")).unwrap();
+        if text == "broken" {
+            return Err(Failure { message: text, hint: None, class: Class::Rejected });
+        }
+        let mut config = config(&text);
+        config.source.kind = Kind::File(path.join("ServiceTags_Public_20260105.json"));
+        Ok(Setup { config, state_dir: StateDir::new(path.join("state")) })
+    })
+}
+
+fn make(firewall: &MemoryFirewall) -> MakeProvider {
+    let firewall = firewall.clone();
+    Arc::new(move |target, _, _| {
+        Ok(Box::new(MemoryProvider::new(&firewall, target.mark.clone(), &[&target.name])) as Box<dyn Provider>)
+    })
+}
+
 fn write_config(dir: &std::path::Path, text: &str) {
     std::fs::write(dir.join("config"), text).unwrap();
 }
@@ -97,10 +112,7 @@ fn publish(dir: &std::path::Path, change_number: u64, tags: &[(&str, &[&str])]) 
 }
 
 fn told(done: <Live as Passes>::Done, live: &mut Live) -> Report {
-    match live.settle(done) {
-        Settled::Told(report) => *report,
-        Settled::Outdated => panic!("a whole pass is never out of date"),
-    }
+    *live.settle(done)
 }
 
 fn outcomes(report: &Report) -> BTreeMap<&str, &'static str> {
@@ -108,8 +120,7 @@ fn outcomes(report: &Report) -> BTreeMap<&str, &'static str> {
 }
 
 #[track_caller]
-fn mended(settled: &Settled, expect: &[(&str, &str)]) {
-    let Settled::Told(report) = settled else { panic!("it was out of date") };
+fn mended(report: &Report, expect: &[(&str, &str)]) {
     let outcomes: Vec<(&str, &str)> = outcomes(report).into_iter().collect();
     assert_eq!(outcomes, expect);
 }
@@ -117,7 +128,7 @@ fn mended(settled: &Settled, expect: &[(&str, &str)]) {
 #[tokio::test]
 async fn drift_is_mended_without_the_source() {
     let mut world = World::new();
-    assert!(!world.live.can_mend());
+    mended(&world.mend().await, &[]);
     world.pass().await;
     world.flush("one");
     std::fs::remove_file(world.dir.path().join("ServiceTags_Public_20260105.json")).unwrap();
@@ -154,8 +165,6 @@ async fn what_was_withdrawn_is_left_alone_by_every_pass() {
     let mut state = world.state_dir().load().unwrap().state;
     state.targets.get_mut("one").unwrap().withdrawn = Some(jiff::Timestamp::now());
     world.state_dir().save(&state).unwrap();
-    assert!(matches!(world.mend().await, Settled::Outdated));
-    world.pass().await;
     mended(&world.mend().await, &[("two", "in-sync")]);
     // Its list goes on being accepted: or its change would one day be measured against a publication of long ago.
     world.publish(2, &[("Alpha", &["192.0.2.0/24"]), ("Beta", &["198.51.100.0/25"])]);
@@ -168,48 +177,86 @@ async fn what_was_withdrawn_is_left_alone_by_every_pass() {
     assert!(world.admitted("one").is_empty());
 }
 
+/// What `sync` leaves behind: another generation on disk, and a state that names it.
+fn another_process_enforced(world: &World, prefix: &str) {
+    let (dir, generations) = (world.state_dir(), world.state_dir().generations());
+    let mut state = dir.load().unwrap().state;
+    let mut generation = generations.read(state.generation).unwrap().unwrap();
+    generation.number += 1;
+    let list = generation.targets.get_mut("one").unwrap().lists.get_mut("a").unwrap();
+    Arc::make_mut(list).listed = set(&[prefix]);
+    generations.write(&generation).unwrap();
+    state.generation = generation.number;
+    state.targets.get_mut("one").unwrap().generation = Some(generation.number);
+    dir.save(&state).unwrap();
+}
+
 #[tokio::test]
-async fn where_another_process_made_a_pass_memory_is_out_of_date() {
+async fn where_another_process_made_a_pass_the_disk_is_right() {
     let mut world = World::new();
     world.pass().await;
-    // What `sync --target one` leaves behind, whatever it did.
-    let mut state = world.state_dir().load().unwrap().state;
-    state.targets.get_mut("one").unwrap().last_attempt = Some(jiff::Timestamp::now());
-    world.state_dir().save(&state).unwrap();
+    another_process_enforced(&world, "203.0.113.0/24");
     world.flush("one");
-    assert!(matches!(world.mend().await, Settled::Outdated));
-    assert!(world.admitted("one").is_empty());
-    // Negative control: after a pass of its own it is up to date.
+    mended(&world.mend().await, &[("one", "applied"), ("two", "in-sync")]);
+    assert_eq!(world.admitted("one"), set(&["203.0.113.0/24"]));
+    // Negative control: after a pass of its own its memory is.
     world.pass().await;
+    world.flush("one");
+    mended(&world.mend().await, &[("one", "applied"), ("two", "in-sync")]);
+    assert_eq!(world.admitted("one"), set(&["192.0.2.0/24"]));
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_written_stops_no_mending() {
+    let mut world = World::new();
+    // In place of the directory that generations go to.
+    std::fs::create_dir_all(world.state_dir().path()).unwrap();
+    std::fs::write(world.state_dir().path().join("generations"), "").unwrap();
+    let report = world.pass().await;
+    assert!(report.warnings.iter().any(|warning| warning.contains("generation")), "{:?}", report.warnings);
+    world.flush("one");
+    mended(&world.mend().await, &[("one", "applied"), ("two", "in-sync")]);
+    assert_eq!(world.admitted("one"), set(&["192.0.2.0/24"]));
+}
+
+#[tokio::test]
+async fn the_first_mending_after_a_start_needs_no_pass_before_it() {
+    let mut world = World::new();
+    world.pass().await;
+    world.live = Live::new(world.load(), world.make()).unwrap();
     world.flush("one");
     mended(&world.mend().await, &[("one", "applied"), ("two", "in-sync")]);
 }
 
 #[tokio::test]
-async fn a_reload_forgets_what_it_changed_and_keeps_the_rest() {
+async fn without_a_source_each_target_is_kept_as_it_was() {
+    let mut world = World::new();
+    world.pass().await;
+    world.flush("one");
+    let document = world.dir.path().join("ServiceTags_Public_20260105.json");
+    std::fs::write(&document, "<html>").unwrap();
+    let report = world.pass().await;
+    assert_eq!(outcomes(&report).into_values().collect::<Vec<_>>(), ["failed", "failed"]);
+    let kept = |target: usize| report.targets[target].fallback.as_ref().unwrap().outcome.name();
+    assert_eq!((kept(0), kept(1)), ("applied", "in-sync"));
+    assert_eq!(world.admitted("one"), set(&["192.0.2.0/24"]));
+}
+
+#[tokio::test]
+async fn after_a_reload_mending_goes_by_the_new_configuration() {
     let mut world = World::new();
     world.pass().await;
     world.flush("one");
     world.flush("two");
-    world.config(&TWO.replace("\"Beta\"]", "\"Beta\", \"Gamma\"]"));
+    // What the operator takes out is never admitted again, and what they have dropped is no target any more.
+    world.config(
+        &TWO.replace("[\"Beta\"]", "[\"Beta\"]\nexclude = [\"198.51.100.0/25\"]")
+            .replace("[targets.one]", "[targets.other]"),
+    );
     world.live.reload().unwrap();
-    mended(&world.mend().await, &[("one", "applied")]);
-    world.config(&TWO.replace("[targets.one]", "[targets.other]"));
-    world.live.reload().unwrap();
-    assert!(!world.live.can_mend());
-}
-
-#[tokio::test]
-async fn a_pass_that_began_before_a_reload_leaves_nothing_of_the_old_configuration() {
-    let mut world = World::new();
-    let (arrival, lock) = (world.live.fetch().await, world.live.lock().await);
-    let pass = world.live.pass(lock, arrival);
-    world.config(&TWO.replace("ports = [1]", "ports = [2]"));
-    world.live.reload().unwrap();
-    told(pass.await, &mut world.live);
-    world.flush("one");
-    world.flush("two");
-    mended(&world.mend().await, &[("one", "applied")]);
+    mended(&world.mend().await, &[("two", "applied")]);
+    assert_eq!(world.admitted("two"), set(&["198.51.100.128/25"]));
+    assert!(world.admitted("one").is_empty());
 }
 
 #[tokio::test]
@@ -234,7 +281,7 @@ async fn the_lock_is_held_for_a_pass_and_waited_for() {
     };
     let (lock, ()) = tokio::join!(waiting, release);
     assert!(world.state_dir().lock().is_err());
-    told(world.live.pass(lock, arrival).await, &mut world.live);
+    told(world.live.pass(lock, arrival, Reason::Tick).await, &mut world.live);
     world.state_dir().lock().unwrap();
 }
 
@@ -243,7 +290,7 @@ async fn a_lock_that_is_never_given_up_fails_the_pass_for_now() {
     let mut world = World::new();
     let _held = world.state_dir().lock().unwrap();
     let (arrival, lock) = (world.live.fetch().await, world.live.lock().await);
-    let report = told(world.live.pass(lock, arrival).await, &mut world.live);
+    let report = told(world.live.pass(lock, arrival, Reason::Tick).await, &mut world.live);
     assert_eq!(outcomes(&report).into_values().collect::<Vec<_>>(), ["failed", "failed"]);
     assert!(report.may_improve());
     assert_eq!(world.firewall.writes(), 0);

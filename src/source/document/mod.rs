@@ -52,7 +52,7 @@ pub fn parse(bytes: &[u8], origin: &str, date: Option<jiff::civil::Date>) -> Res
 }
 
 /// The SHA-256 of some bytes.
-pub(crate) fn digest(bytes: &[u8]) -> Digest {
+pub fn digest(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }
 

@@ -1,0 +1,175 @@
+//! The audit file: what was done to firewalls, by whom and why, a JSON object a line, only ever appended to.
+//!
+//! A pass that finds everything as it was writes nothing here: the file tells of changes, refusals, failures and
+//! decisions, and grows with them alone.
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::config::Config;
+use crate::generation::Named;
+use crate::plan::Plan;
+use crate::report::{Outcome, Report, TargetReport};
+
+/// A pass in which something happened.
+#[derive(Serialize)]
+pub struct Pass<'a> {
+    time: String,
+    event: &'static str,
+    /// What made the pass: `sync`, `tick`, `drift` …
+    cause: &'a str,
+    user: Option<String>,
+    tagwall: &'static str,
+    publication: Option<Named>,
+    /// The hash of the configuration file; null of the defaults.
+    configuration: Option<String>,
+    /// The hash of what was planned: equal plans have equal hashes, whenever they were made.
+    plan: String,
+    /// The generation that came of it, where it is a new one.
+    generation: Option<u64>,
+    targets: Vec<Target>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    limits: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    exit_status: u8,
+}
+
+#[derive(Serialize)]
+struct Target {
+    name: String,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    added: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refusals: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// The generation that it was brought to, or kept at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<Box<Target>>,
+}
+
+impl<'a> Pass<'a> {
+    /// The line about a pass, or `None` where everything was as it should be.
+    pub fn of(
+        report: &Report,
+        config: &Config,
+        cause: &'a str,
+        reason: Option<&'a str>,
+        generation: Option<u64>,
+    ) -> Option<Self> {
+        let nothing = |outcome: &Outcome| matches!(outcome, Outcome::InSync(_) | Outcome::Planned(_));
+        if report.overridden.is_empty() && generation.is_none() && report.outcomes().all(nothing) {
+            return None;
+        }
+        Some(Self {
+            time: report.started.to_string(),
+            event: "pass",
+            cause,
+            user: user(),
+            tagwall: env!("CARGO_PKG_VERSION"),
+            publication: report.publication.as_ref().map(Named::from),
+            configuration: config.sha256.map(|sha256| sha256.to_string()),
+            plan: plan_hash(report),
+            generation,
+            targets: report.targets.iter().map(told).collect(),
+            limits: report.overridden.iter().map(ToString::to_string).collect(),
+            reason,
+            exit_status: report.exit_status().code(),
+        })
+    }
+}
+
+/// An operator's decision about targets: withdrawn, paused, pinned, resumed.
+#[derive(Serialize)]
+pub struct Decided<'a> {
+    /// When (RFC 3339).
+    pub time: String,
+    /// What: `withdraw`, `pause` …
+    pub event: &'static str,
+    /// Which targets; all of them where none is named.
+    pub targets: Vec<&'a str>,
+    /// Who, where it is known.
+    pub user: Option<String>,
+    /// Why, in their words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// Which generation, of a rollback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// How many entries were removed, of a withdrawal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<u64>,
+}
+
+/// Who runs this process, by what the environment says: a convenience for readers, no proof.
+pub fn user() -> Option<String> {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok()
+}
+
+/// The hash of all that a report's plans would do. Versions and locks of firewalls and the time are left out.
+pub fn plan_hash(report: &Report) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for TargetReport { target, outcome, .. } in &report.targets {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{} {} {}", target.mark, target.backend.provider(), target.backend.object());
+        for line in outcome.plan().map(lines).unwrap_or_default() {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    let mut hex = String::new();
+    for byte in Sha256::digest(text.as_bytes()) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// What a plan does, a line each.
+fn lines(plan: &Plan) -> Vec<String> {
+    let edits = plan.steps.skeleton.iter().map(|edit| format!("* {}", edit.description));
+    let entries = plan.steps.entries.iter().map(|step| {
+        let id = step.id.as_ref().map(|id| format!(" {}", id.0)).unwrap_or_default();
+        format!("{:?} {} in {}{id}", step.operation, step.admits, step.slot.0)
+    });
+    edits.chain(entries).collect()
+}
+
+fn told(report: &TargetReport) -> Target {
+    let kept = report.fallback.as_ref().map(|fallback| of_outcome(&report.target.name, &fallback.outcome));
+    let kept_at = report.generation.or(report.fallback.as_ref().map(|fallback| fallback.generation));
+    Target { kept_at, kept: kept.map(Box::new), ..of_outcome(&report.target.name, &report.outcome) }
+}
+
+fn of_outcome(name: &str, outcome: &Outcome) -> Target {
+    use tagwall_provider::Operation;
+    let plan = outcome.plan();
+    let entries = |operation| {
+        let steps = plan.into_iter().flat_map(|plan| plan.steps.of(operation));
+        steps.map(|step| step.admits.to_string()).collect()
+    };
+    let (refusals, error) = match outcome {
+        Outcome::Refused { refusals, .. } => (refusals.iter().map(ToString::to_string).collect(), None),
+        Outcome::Failed(failure) => (Vec::new(), Some(failure.message.clone())),
+        _ => (Vec::new(), None),
+    };
+    let edits = plan.into_iter().flat_map(|plan| &plan.steps.skeleton);
+    Target {
+        name: name.to_owned(),
+        outcome: outcome.name(),
+        added: entries(Operation::Add),
+        removed: entries(Operation::Remove),
+        rules: edits.map(|edit| edit.description.clone()).collect(),
+        refusals,
+        error,
+        kept_at: None,
+        kept: None,
+    }
+}

@@ -1,0 +1,170 @@
+//! Whether a change is confirmed from outside.
+//!
+//! Loopback is always admitted, and what this host sends to an address of its own goes over loopback: a probe of our
+//! own would prove nothing. So somebody else is asked: a command that reaches out to a probe, or the address of one.
+//! An address of this host is refused before it is asked.
+
+use std::net::{IpAddr, ToSocketAddrs as _, UdpSocket};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+use url::Url;
+
+use crate::config::Target;
+use crate::plan::Plan;
+use crate::report::Failure;
+
+/// How long to wait before asking again within the time that is given.
+const AGAIN: Duration = Duration::from_secs(2);
+/// How much of what a command says is told.
+const SAID: usize = 300;
+
+/// Who is asked, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirm {
+    /// Who.
+    pub by: By,
+    /// How long it may take to be confirmed. It is asked again and again until then.
+    pub timeout: Duration,
+}
+
+/// Who is asked for confirmation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A program and its arguments: confirmed by exit status 0.
+    Command(Vec<String>),
+    /// A file that holds the address to ask: confirmed by a status of 200 to 299.
+    UrlFile(PathBuf),
+}
+
+impl Confirm {
+    /// Asks until it is confirmed or the time is over.
+    ///
+    /// # Errors
+    /// What the last answer was.
+    pub async fn ask(&self, target: &Target, plan: &Plan) -> Result<(), String> {
+        let until = Instant::now() + self.timeout;
+        let mut last = "no answer".to_owned();
+        loop {
+            let asked = async {
+                match &self.by {
+                    By::Command(command) => run(command, target, plan).await,
+                    By::UrlFile(path) => post(&read_url(path)?, target, plan).await,
+                }
+            };
+            match timeout_at(until, asked).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(why)) => last = why,
+                Err(_) => return Err(format!("{last} within {} s", self.timeout.as_secs())),
+            }
+            if Instant::now() + AGAIN >= until {
+                return Err(last);
+            }
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+async fn run(command: &[String], target: &Target, plan: &Plan) -> Result<(), String> {
+    let (program, arguments) = command.split_first().ok_or("the command is empty")?;
+    let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
+    let child = tokio::process::Command::new(program)
+        .args(arguments)
+        .env("TAGWALL_TARGET", &target.name)
+        .env("TAGWALL_PROTOCOL", target.protocol.name())
+        .env("TAGWALL_PORTS", ports.join(" "))
+        .env("TAGWALL_ADDED", plan.added().changing.len().to_string())
+        .env("TAGWALL_REMOVED", plan.removed().changing.len().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn();
+    let output = child.map_err(|error| format!("cannot run `{program}`: {error}"))?.wait_with_output().await;
+    let output = output.map_err(|error| format!("cannot wait for `{program}`: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(SAID).collect();
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    Err(format!("`{program}` ended with {}{said}", output.status))
+}
+
+async fn post(url: &Url, target: &Target, plan: &Plan) -> Result<(), String> {
+    let host = url.host_str().unwrap_or_default().to_owned();
+    refuse_ourselves(url)?;
+    // The address may be a secret: only its host is told.
+    let failed = |error: reqwest::Error| {
+        let error = error.without_url();
+        let error: &dyn std::error::Error = &error;
+        format!("`{host}` did not answer: {}", Failure::of(error, None).message)
+    };
+    let body = serde_json::json!({
+        "schema": 1,
+        "target": target.name,
+        "protocol": target.protocol.name(),
+        "ports": target.ports,
+        "added": plan.added().changing.len(),
+        "removed": plan.removed().changing.len(),
+    });
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().map_err(failed)?;
+    let request = client.post(url.clone()).header("content-type", "application/json").body(body.to_string());
+    let status = request.send().await.map_err(failed)?.status();
+    if status.is_success() { Ok(()) } else { Err(format!("`{host}` answered {status}")) }
+}
+
+/// Reads the address from its file.
+///
+/// # Errors
+/// In words, where it cannot be read or is none. The address itself is not told.
+pub fn read_url(path: &std::path::Path) -> Result<Url, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| format!("`{}` holds no address that begins with https:// or http://", path.display()))
+}
+
+/// Refuses to ask this host about itself.
+///
+/// # Errors
+/// In words.
+pub fn refuse_ourselves(url: &Url) -> Result<(), String> {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_or_known_default().unwrap_or(443);
+    let found: Vec<IpAddr> = match (host, port).to_socket_addrs() {
+        Ok(addresses) => addresses.map(|address| address.ip()).collect(),
+        // Whoever cannot be found is not asked either: the request says why.
+        Err(_) => Vec::new(),
+    };
+    match found.into_iter().find(|address| is_ours(*address)) {
+        Some(address) => Err(format!(
+            "`{host}` is this host ({address}), and loopback is always admitted: its answer would prove nothing"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Whether an address is of this host: only those can be bound.
+fn is_ours(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified() || UdpSocket::bind((address, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_is_not_asked_about_itself() {
+        let check = |url: &str, refused: bool| {
+            assert_eq!(refuse_ourselves(&url.parse().unwrap()).is_err(), refused, "{url}");
+        };
+        check("http://127.0.0.1:9/", true);
+        check("http://localhost/", true);
+        check("http://[::1]:9/", true);
+        check("http://0.0.0.0/", true);
+        check("http://192.0.2.1/", false);
+        check("https://[2001:db8::1]/", false);
+    }
+}
