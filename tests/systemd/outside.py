@@ -39,8 +39,15 @@ def knock(source, server, port, path):
             time.sleep(0.05)
 
 
+class Files(http.server.SimpleHTTPRequestHandler):
+    def send_head(self):
+        # Two publications within a second would be the same one to it.
+        del self.headers["If-Modified-Since"]
+        return super().send_head()
+
+
 def serve(address, port, directory):
-    files = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
+    files = functools.partial(Files, directory=directory)
     server = http.server.ThreadingHTTPServer((address, int(port)), files)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(f"{directory}/certificate.pem", f"{directory}/key.pem")
