@@ -36,6 +36,7 @@ pub mod grace;
 pub mod limits;
 pub mod listening;
 pub mod plan;
+mod program;
 pub mod reconcile;
 pub mod record;
 pub mod report;

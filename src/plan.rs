@@ -1,8 +1,8 @@
 //! The plan: what one target admits, what it should, and what the difference means in addresses. Pure.
 
 use tagwall_provider::{
-    AddressCount, Admits, Desired, Foreign, ForeignEffect, Observed, Operation, Orphan, PerFamily, PrefixSet, Provider,
-    Refusal, Skeleton, Steps,
+    AddressCount, Admits, Desired, Foreign, ForeignEffect, Held, Observed, Operation, Orphan, PerFamily, PrefixSet,
+    Provider, Refusal, Skeleton, Steps,
 };
 
 use crate::config::Policy;
@@ -16,6 +16,8 @@ pub struct Plan {
     pub after: PrefixSet,
     /// What it admits beyond what is desired, because the policy lets nothing be removed.
     pub left: PrefixSet,
+    /// What it admits only because a grace period holds what Microsoft dropped, and until when.
+    pub held: Vec<Held>,
     /// What is done, in order.
     pub steps: Steps,
     /// Whether anything of ours was there before.
@@ -55,11 +57,16 @@ pub fn plan(provider: &dyn Provider, observed: &Observed, desired: &Desired, pol
         }
         _ => (desired.clone(), PrefixSet::new()),
     };
+    let held = match &desired {
+        Desired::Prefixes { held, .. } => held.clone(),
+        Desired::ServiceTag(_) => Vec::new(),
+    };
     let steps = provider.place(observed, &desired)?;
     Ok(Plan {
         before,
         after: desired.prefixes(),
         left,
+        held,
         steps,
         skeleton: observed.skeleton.clone(),
         foreign: observed.foreign.clone(),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -18,12 +19,14 @@ use crate::desired;
 use crate::enforce::{Aim, JudgedList, JudgedLists, Work};
 use crate::generation::Enforced;
 use crate::grace;
-use crate::report::{Failure, Fallback, Outcome, Published, Report, TargetReport};
+use crate::report::{Class, Failure, Fallback, Outcome, Published, Report, TargetReport};
 use crate::source::{Fetched, Publication, Source};
 use crate::state::{State, StateDir};
 
 /// How many targets are worked on at a time: a slow one keeps its place and delays no other.
 const SIDE_BY_SIDE: usize = 16;
+/// How long one target may take. A provider may be dropped halfway: what it did until then is safe to plan again from.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// What a pass may do, and for whom.
 #[derive(Clone, Debug)]
@@ -242,6 +245,7 @@ async fn enforce_all(
     }
     told.sort_unstable_by_key(|(place, ..)| *place);
     for (_, target, overridden, warnings) in told {
+        report.warnings.extend(target.closed_by_others());
         report.targets.push(target);
         report.overridden.extend(overridden);
         report.warnings.extend(warnings);
@@ -250,10 +254,14 @@ async fn enforce_all(
 
 /// Why targets that come after a canary are left as they are.
 fn stops_the_rest(canary: &TargetReport) -> Option<Refusal> {
-    let (Outcome::Refused { .. } | Outcome::Failed(_)) = &canary.outcome else { return None };
+    let verb = match &canary.outcome {
+        Outcome::Refused { .. } => "was refused",
+        Outcome::Failed(_) => "failed",
+        _ => return None,
+    };
     Some(Refusal {
         limit: Limit::Canary,
-        finding: format!("`{}` goes ahead, and it {}", canary.target.name, canary.outcome.name()),
+        finding: format!("`{}` goes ahead, and it {verb}", canary.target.name),
         choices: vec![format!("see what is wrong with `{}`, or take `canary` out of it", canary.target.name)],
     })
 }
@@ -311,9 +319,15 @@ impl One<'_> {
 
     async fn run(&mut self, provider: &dyn Provider, aim: Aim) -> Outcome {
         let mut work = Work::new(self.kept.target, aim, self.memory.state, self.config, self.options);
-        let outcome = work.run(provider).await;
+        let outcome = tokio::time::timeout(PATIENCE, work.run(provider)).await;
         self.overridden.append(&mut work.overridden);
-        outcome
+        outcome.unwrap_or_else(|_| {
+            Outcome::Failed(Failure {
+                message: format!("the firewall was not done within {} minutes", PATIENCE.as_secs() / 60),
+                hint: Some("what was changed until then is read again by the next pass".to_owned()),
+                class: Class::Transient,
+            })
+        })
     }
 
     /// What the target was last enforced with.
@@ -362,7 +376,7 @@ mod brakes {
     pub(super) fn paused(decision: &Decision) -> Refusal {
         Refusal {
             limit: Limit::Paused,
-            finding: format!("it is paused {decision}"),
+            finding: decision.to_string(),
             choices: vec!["`tagwall resume` ends the pause".to_owned()],
         }
     }

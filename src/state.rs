@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::audit;
 use crate::config::Config;
 use crate::disk;
 use crate::generation::Generations;
@@ -134,6 +135,13 @@ pub struct Unconfirmed {
     pub since: Timestamp,
     /// What the confirmation came to.
     pub why: String,
+}
+
+impl Decision {
+    /// The decision of whoever runs this process.
+    pub fn now(since: Timestamp, reason: Option<&str>) -> Self {
+        Self { since, by: audit::user(), reason: reason.map(str::to_owned) }
+    }
 }
 
 impl fmt::Display for Decision {

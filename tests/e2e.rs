@@ -8,6 +8,7 @@
 //! * `state`: the lock and the state directory
 //! * `daemon`: the daemon as a process: signals, the service manager's socket, the lock
 //! * `dry_run`: that a dry run writes nothing, by a system call trace
+//! * `generations`: what was enforced and how it comes back: rollback, pause, restore, what is kept while refused
 //! * `replay`: the real publications in the order of their dates, and the table of what is held
 //! * `kill`: passes that are killed at random moments
 //! * `busy`: passes while others rewrite the firewall
@@ -30,6 +31,7 @@ mod busy;
 mod cli;
 mod daemon;
 mod dry_run;
+mod generations;
 mod kernel;
 mod kill;
 mod packets;

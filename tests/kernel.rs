@@ -282,13 +282,19 @@ fn rule_sets_that_drop_besides_and_ports_nobody_hears_are_warned_about() {
         let listener = world.host.inside(|| TcpListener::bind("[::]:8443").unwrap());
         assert!(!warns("nothing listens"));
         drop(listener);
-        assert!(!warns("chain input of table inet filter drops on input"));
+        let closes = "chain input of table inet filter drops tcp port 8443 on input";
+        assert!(!warns(closes));
         world.host.nft("table inet filter { chain input { type filter hook input priority 5; policy drop; }; }");
-        assert!(warns("chain input of table inet filter drops on input"));
+        assert!(warns(closes));
+        // Whoever runs a pass hears of it, however quietly, and once.
+        for arguments in ["sync -q", "sync -q --dry-run", "status -q"] {
+            assert_eq!(world.tagwall(arguments).stderr.matches(closes).count(), 1, "{arguments}");
+        }
         world.host.nft("add chain inet filter input { policy accept; }");
-        assert!(!warns("drops on input"));
+        assert!(!warns("drops tcp port"));
+        assert_eq!(world.tagwall("sync -q").stderr, "");
         world.host.nft("table ip f { chain out { type filter hook output priority 5; policy drop; }; }");
-        assert!(!warns("drops on"), "a chain of another hook does not bear on the port");
+        assert!(!warns("drops"), "a chain of another hook does not bear on the port");
     });
 }
 

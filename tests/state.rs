@@ -17,7 +17,7 @@ fn one_pass_at_a_time_and_a_killed_one_leaves_no_lock() {
         let mut holder = world.spawn(world.command(&feed).stdout(Stdio::null()).stderr(Stdio::null()));
         // It is past the lock when it asks.
         let _asked = silent.accept().unwrap();
-        for arguments in ["sync", "withdraw --yes"] {
+        for arguments in ["sync --wait 0s", "withdraw --yes --wait 1s", "rollback --wait 0s", "pause --wait 0s"] {
             let run = world.expect(1, arguments);
             assert!(run.stderr.contains(&format!("process {}", holder.id())), "{}", run.stderr);
             assert!(run.stderr.contains("another pass holds the lock"), "{}", run.stderr);

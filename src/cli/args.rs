@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tagwall_provider::Limit;
 
+use crate::config::TimeSpan;
 use crate::source::Cloud;
 
 /// Keeps firewalls open to the prefixes of Azure service tags, and to nobody else.
@@ -38,6 +39,9 @@ pub struct Global {
     /// Where tagwall keeps what it has to remember
     #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// How long to wait while another process makes a pass
+    #[arg(long, global = true, value_name = "SPAN", default_value = "60s", value_parser = str::parse::<TimeSpan>, hide_default_value = false)]
+    pub wait: TimeSpan,
     /// Say only what is wrong
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -75,6 +79,16 @@ pub enum Command {
     Prefixes(Prefixes),
     /// List or search the service tags of the publication
     Tags(Tags),
+    /// What passes enforced, newest last
+    History(History),
+    /// Go back to what an earlier pass enforced, and stay there until `resume`
+    Rollback(Rollback),
+    /// Stop all writing until `resume`; what is enforced stays
+    Pause(Pause),
+    /// Go on after `pause`, `rollback`, `withdraw` or a change that was not confirmed: one pass
+    Resume(Resume),
+    /// Enforce what was enforced last, without network: for boot, and after somebody loaded a ruleset
+    Restore(Restore),
     /// Remove all that tagwall wrote; with nftables this opens the ports to everybody
     Withdraw(Withdraw),
     /// Print man pages, shell completions and schemas
@@ -190,6 +204,79 @@ pub struct Tags {
     /// Of which cloud [default: as configured, else public]
     #[arg(long, value_name = "CLOUD", value_parser = str::parse::<Cloud>)]
     pub cloud: Option<Cloud>,
+    /// How to say it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// Only what is known of these targets
+    #[arg(short, long, value_name = "NAME")]
+    pub target: Vec<String>,
+    /// How to say it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// To this generation [default: the one before]
+    #[arg(long, value_name = "N")]
+    pub to: Option<u64>,
+    /// Show what would change and change nothing (exit status 2 if anything would)
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Only these targets
+    #[arg(short, long, value_name = "NAME")]
+    pub target: Vec<String>,
+    /// Why; written to the audit file
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask, even where the change would cut your own connection
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How to say it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `pause`.
+#[derive(Debug, Args)]
+pub struct Pause {
+    /// Only these targets
+    #[arg(short, long, value_name = "NAME")]
+    pub target: Vec<String>,
+    /// Why; shown by `status` and written to the audit file
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Only these targets
+    #[arg(short, long, value_name = "NAME")]
+    pub target: Vec<String>,
+    /// Why; written to the audit file
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask, even where the change would cut your own connection
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How to say it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Only these targets
+    #[arg(short, long, value_name = "NAME")]
+    pub target: Vec<String>,
     /// How to say it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,

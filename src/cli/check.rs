@@ -48,13 +48,8 @@ fn told(failure: &Failure) -> String {
 pub(super) fn environment(target: &Target, foreign: &[Foreign]) -> Vec<String> {
     let mut warnings: Vec<String> = foreign
         .iter()
-        .filter(|foreign| foreign.effect == ForeignEffect::Blocks)
-        .map(|foreign| {
-            format!(
-                "{}: tagwall can only narrow what others let through, that rule set must admit the port too",
-                foreign.description
-            )
-        })
+        .filter(|foreign| foreign.effect.closes() || foreign.effect == ForeignEffect::MayBlock)
+        .map(|foreign| foreign.description.clone())
         .collect();
     if target.backend.listens_here() {
         let unheard = listening::unheard(target.protocol, &target.ports);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use url::Url;
@@ -36,6 +37,8 @@ pub(super) struct Context {
     pub(super) state: State,
     pub(super) last_good: LastGood,
     pub(super) now: Timestamp,
+    /// How long another pass is waited for.
+    wait: Duration,
 }
 
 impl Context {
@@ -47,7 +50,32 @@ impl Context {
         }
         let last_good = state_dir.last_good();
         let config = state_dir.owned(config, &loaded.state)?;
-        Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now() })
+        Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
+    }
+
+    /// The same where enforcing hangs on it: a state that cannot be used is said and done without.
+    pub(super) fn load_whatever_the_state(global: &Global, without: Without, output: Output) -> Result<Self, CliError> {
+        match Self::load(global, without, output) {
+            Err(CliError::State(error)) => {
+                output.warn(Failure::of(&error, None).message);
+                let (config, state_dir) = configured(global, without)?;
+                let last_good = state_dir.last_good();
+                let state = State::default();
+                Ok(Self { config, state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
+            }
+            loaded => loaded,
+        }
+    }
+
+    /// The same of the lock.
+    pub(super) async fn lock_whatever_the_state(&mut self, output: Output) -> Result<Option<Lock>, CliError> {
+        match self.lock(output).await {
+            Err(CliError::State(error @ (StateError::Newer { .. } | StateError::Io { .. }))) => {
+                output.warn(Failure::of(&error, None).message);
+                Ok(None)
+            }
+            locked => locked,
+        }
     }
 
     /// What earlier passes left to go by.
@@ -56,20 +84,33 @@ impl Context {
         Memory { dir: &self.state_dir, state: &self.state, recent: &NOTHING }
     }
 
-    /// Takes the lock of a pass. A state directory that cannot be written does not stop enforcement: then the
-    /// firewall's own lock is the only one.
+    /// Takes the lock of a pass, and waits for who holds it. A state directory that cannot be written does not stop
+    /// enforcement: then the firewall's own lock is the only one.
     /// What was read before may be another pass's past by now: the state is read again.
-    pub(super) fn lock(&mut self, output: Output) -> Result<Option<Lock>, CliError> {
-        match self.state_dir.lock() {
-            Ok(lock) => {
-                self.state = self.state_dir.load()?.state;
-                Ok(Some(lock))
+    pub(super) async fn lock(&mut self, output: Output) -> Result<Option<Lock>, CliError> {
+        /// How often the lock is tried.
+        const KNOCK: Duration = Duration::from_millis(100);
+        let until = Instant::now() + self.wait;
+        let mut told = false;
+        loop {
+            match self.state_dir.lock() {
+                Ok(lock) => {
+                    self.state = self.state_dir.load()?.state;
+                    return Ok(Some(lock));
+                }
+                Err(error @ StateError::Locked { .. }) if Instant::now() < until => {
+                    if !told {
+                        output.say(format!("{error}: waiting for it"));
+                        told = true;
+                    }
+                    tokio::time::sleep(KNOCK).await;
+                }
+                Err(error @ StateError::Io { .. }) => {
+                    output.warn(Failure::of(&error, None).message);
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error @ StateError::Io { .. }) => {
-                output.warn(Failure::of(&error, None).message);
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
         }
     }
 

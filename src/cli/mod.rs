@@ -4,9 +4,13 @@ pub mod args;
 mod check;
 mod context;
 mod generate;
+mod history;
 mod output;
+mod pause;
 mod prefixes;
 mod progress;
+mod restore;
+mod rollback;
 mod run;
 mod status;
 mod sync;
@@ -65,6 +69,11 @@ async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
         Command::Check(args) => check::run(&cli.global, &args, output).await,
         Command::Prefixes(args) => prefixes::run(&cli.global, &args, output).await,
         Command::Tags(args) => tags::run(&cli.global, &args, output).await,
+        Command::History(args) => history::run(&cli.global, &args, output),
+        Command::Rollback(args) => rollback::run(&cli.global, &args, output).await,
+        Command::Pause(args) => pause::pause(&cli.global, &args, output).await,
+        Command::Resume(args) => pause::resume(&cli.global, &args, output).await,
+        Command::Restore(args) => restore::run(&cli.global, &args, output).await,
         Command::Withdraw(args) => withdraw::run(&cli.global, &args, output).await,
         Command::Generate(args) => generate::run(&args, output),
     }
@@ -119,6 +128,9 @@ pub enum CliError {
         /// What there is.
         known: String,
     },
+    /// There is nothing to go back to.
+    #[error("{0}")]
+    NoGeneration(String),
     /// The request is refused.
     #[error("refused")]
     Refused(Vec<tagwall_provider::Refusal>),
@@ -151,9 +163,11 @@ impl CliError {
                     .to_owned(),
             ),
             Self::ConfigIsThere => Some("leave `--defaults` out, or move that file away".to_owned()),
-            Self::NoTargets => {
-                Some("give it a table `[targets.NAME]`; `config/tagwall.toml` explains each key".to_owned())
-            }
+            Self::NoTargets => Some(
+                "give it a table `[targets.NAME]`; `tagwall status` shows what older configurations left, and \
+                     `tagwall withdraw --orphans` removes it"
+                    .to_owned(),
+            ),
             Self::State(StateError::Locked { .. }) => {
                 Some("wait for the other pass to end, or end that process".to_owned())
             }
@@ -163,6 +177,7 @@ impl CliError {
             Self::State(StateError::Newer { .. }) => {
                 Some("use the tagwall that wrote it, or another --state-dir".to_owned())
             }
+            Self::NoGeneration(_) => Some("`tagwall history` lists what can be gone back to".to_owned()),
             Self::Source(error) => error.hint().map(str::to_owned),
             Self::Unknown { known, .. } => Some(format!("there are: {known}")),
             Self::Failed(failure) => failure.hint.clone(),

@@ -15,6 +15,7 @@ use crate::reconcile::{Options, Purpose, against, without_publication};
 use crate::report::{Class, Failure, Outcome, Report, TargetReport, json, text};
 use crate::source::Source;
 use crate::state::TargetRecord;
+use crate::targets;
 
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
@@ -50,9 +51,19 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
             (None, Err(_)) => Vec::new(),
         };
         let warnings = environment(&target.target, &foreign);
-        report
-            .warnings
-            .extend(warnings.into_iter().map(|warning| format!("target `{}`: {warning}", target.target.name)));
+        let warnings = warnings.into_iter().map(|warning| format!("target `{}`: {warning}", target.target.name));
+        // What surely closes a port every pass warns about.
+        let unsaid: Vec<String> = warnings.filter(|warning| !report.warnings.contains(warning)).collect();
+        report.warnings.extend(unsaid);
+    }
+    if context.config.targets.is_empty() {
+        // No target's plan lists them, and they judge ports all the same.
+        for sweeper in targets::sweepers(&context.config).into_iter().flatten() {
+            let orphans = sweeper.observe().await.map(|observed| observed.orphans).unwrap_or_default();
+            report.warnings.extend(orphans.iter().map(|orphan| {
+                format!("orphan {} {}; `tagwall withdraw --orphans` removes it", orphan.object, orphan.mark)
+            }));
+        }
     }
     match args.format {
         Format::Json => output.json(&StatusJson::new(&report, &context))?,
@@ -67,6 +78,9 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
 /// When each target was last looked at and last seen right.
 fn times(report: &Report, context: &Context) -> String {
     let mut out = String::new();
+    if let Some(decision) = &context.state.paused {
+        let _ = writeln!(out, "everything is paused {decision}; `tagwall resume` goes on");
+    }
     for TargetReport { target, .. } in &report.targets {
         let record = context.state.targets.get(&target.name).cloned().unwrap_or_default();
         let _ = writeln!(out, "{}: {}", target.name, told(&record, context.now));
@@ -75,6 +89,13 @@ fn times(report: &Report, context: &Context) -> String {
 }
 
 fn told(record: &TargetRecord, now: Timestamp) -> String {
+    let generation = record.generation.map(|number| format!("; generation {number}")).unwrap_or_default();
+    let decided = [("paused", &record.paused), ("pinned", &record.pinned)];
+    let decided = decided.iter().filter_map(|(what, decision)| Some(format!("; {what} {}", decision.as_ref()?)));
+    format!("{}{generation}{}", passes(record, now), decided.collect::<String>())
+}
+
+fn passes(record: &TargetRecord, now: Timestamp) -> String {
     if let Some(withdrawn) = record.withdrawn {
         return format!(
             "withdrawn on purpose {} ago; `tagwall sync` enforces it again",

@@ -21,7 +21,7 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
     };
     let mut context = Context::load(global, without, output)?;
     // A dry run writes nothing, so it needs no lock and no state directory.
-    let _lock = if args.dry_run { None } else { context.lock(output)? };
+    let _lock = if args.dry_run { None } else { context.lock(output).await? };
     let context = context;
     if context.config.targets.is_empty() {
         return Err(CliError::NoTargets);
@@ -96,14 +96,14 @@ pub(super) fn print(report: &Report, format: Format, output: Output) -> Result<(
     Ok(())
 }
 
-fn would_cut_session(report: &Report) -> bool {
+pub(super) fn would_cut_session(report: &Report) -> bool {
     let cuts = |outcome: &Outcome| matches!(outcome, Outcome::Refused { refusals, .. } if refusals.iter().all(|refusal| refusal.limit == Limit::OwnSession));
     report.targets.iter().any(|target| cuts(&target.outcome))
 }
 
 /// The connection that this command is typed over: sshd tells it as `client port server port`. sudo drops the variable
 /// from the environment, so those of the parent processes are looked through, too.
-fn own_session() -> Option<OwnSession> {
+pub(super) fn own_session() -> Option<OwnSession> {
     let told = std::env::var("SSH_CONNECTION").ok();
     parse_ssh_connection(&told.or_else(|| of_parents(std::process::id()))?)
 }

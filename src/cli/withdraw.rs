@@ -27,7 +27,7 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
         return Ok(ExitStatus::Done);
     }
     confirm(args, output, &question(&targets))?;
-    let _lock = context.lock(output)?;
+    let _lock = context.lock(output).await?;
     let context = &*context;
     let kept = context.kept(&args.target)?;
     let mut state = context.state.clone();
@@ -99,7 +99,7 @@ async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Resu
                         owner, they may be its targets.\nRemove these?";
         confirm(args, output, question)?;
     }
-    let _lock = context.lock(output)?;
+    let _lock = context.lock(output).await?;
     let context = &*context;
     let mut state = context.state.clone();
     state

@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use jiff::Timestamp;
+use tagwall_provider::Limit;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -349,7 +350,15 @@ impl<P: Passes, C: Clock> Loop<P, C> {
     fn log(&self, finished: &Finished) {
         let line = line::pass(finished);
         let report = &finished.report;
-        let is_trouble = |outcome: &Outcome| matches!(outcome, Outcome::Refused { .. } | Outcome::Failed(_));
+        let drift = finished.reason == Reason::Drift;
+        let is_trouble = |outcome: &Outcome| match outcome {
+            // Somebody works on the firewall while all writing is stopped: that is no news.
+            Outcome::Refused { refusals, .. } => {
+                !drift || refusals.iter().any(|refusal| refusal.limit != Limit::Paused)
+            }
+            Outcome::Failed(_) => true,
+            _ => false,
+        };
         let mut outcomes = report.targets.iter().map(|target| &target.outcome).chain(&report.outcome_without_targets);
         if outcomes.any(is_trouble) {
             tracing::warn!("{line}");

@@ -292,6 +292,58 @@ async fn success_is_what_a_later_read_shows() {
     assert!(message.contains("does not admit 192.0.2.0/24"), "{message}");
 }
 
+/// A provider that never answers.
+#[derive(Debug)]
+struct Silent(MemoryProvider);
+
+#[async_trait::async_trait]
+impl Provider for Silent {
+    async fn observe(&self) -> Result<Observed, ProviderError> {
+        std::future::pending().await
+    }
+    fn place(&self, observed: &Observed, desired: &Desired) -> Result<Steps, Refusal> {
+        self.0.place(observed, desired)
+    }
+    async fn apply(&self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {
+        self.0.apply(base, steps).await
+    }
+    async fn withdraw(&self) -> Result<Applied, ProviderError> {
+        self.0.withdraw().await
+    }
+    async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError> {
+        self.0.remove_orphans(orphans).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_never_answers_delays_no_other_and_is_given_up() {
+    let world = World::new(TWO, &[("Alpha", &["192.0.2.0/24"]), ("Beta", &["198.51.100.0/24"])]);
+    let memory_provider = |place: usize| {
+        let target = &world.config.targets[place];
+        MemoryProvider::new(&world.firewall, target.mark.clone(), &[target.name.as_str()])
+    };
+    let [one, two] = [0, 1].map(|place| &world.config.targets[place]);
+    let kept = [
+        Kept { target: one, provider: Ok(Box::new(Silent(memory_provider(0)))) },
+        Kept { target: two, provider: Ok(Box::new(memory_provider(1))) },
+    ];
+    let (dir, recent) = (world.state_dir(), BTreeMap::new());
+    let memory = Memory { dir: &dir, state: &world.state, recent: &recent };
+    let source = Source::new(world.config.source.clone()).unwrap();
+    let running = pass(&world.config, &source, memory, &kept, &world.options);
+    let applied = async {
+        while world.admitted("two").is_empty() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::Instant::now()
+    };
+    let began = tokio::time::Instant::now();
+    let (done, applied) = tokio::join!(running, applied);
+    assert!(applied - began < Duration::from_secs(10), "the one waited for the other");
+    assert_eq!(outcomes(&done.report), ["failed", "applied"]);
+    assert!(done.report.may_improve());
+}
+
 #[tokio::test]
 async fn an_old_publication_is_warned_about() {
     let mut world = World::new(ONE, &[("Alpha", &["192.0.2.0/24"])]);

@@ -78,6 +78,8 @@ pub struct Target {
     pub addresses: Option<Addresses>,
     /// Prefixes that it admits after the pass, per family; null without a plan.
     pub prefixes: Option<Counts>,
+    /// What it admits only because a grace period holds what Microsoft dropped.
+    pub held: Vec<Held>,
     /// Other people's rules that bear on it, in words.
     pub foreign: Vec<String>,
     /// Why nothing was changed: the first refusal; null unless the outcome is `refused`.
@@ -92,6 +94,15 @@ pub struct Target {
     pub kept: Option<Kept>,
     /// The generation that the operator pinned it to; null where they did not.
     pub pinned_to: Option<u64>,
+}
+
+/// What a grace period holds.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Held {
+    /// When it goes: a time (RFC 3339), or after which publication.
+    pub until: String,
+    /// The prefixes.
+    pub prefixes: Vec<String>,
 }
 
 /// What came of keeping a target as it was.
@@ -253,6 +264,13 @@ impl From<&TargetReport> for Target {
                 let counts = PerFamily::from_fn(|family| plan.after.prefix_count(family));
                 Counts { ipv4: counts.v4, ipv6: counts.v6 }
             }),
+            held: plan
+                .map(|plan| {
+                    let texts =
+                        |held: &tagwall_provider::Held| held.prefixes.prefixes().map(|p| p.to_string()).collect();
+                    plan.held.iter().map(|held| Held { until: held.until.clone(), prefixes: texts(held) }).collect()
+                })
+                .unwrap_or_default(),
             foreign: plan
                 .map(|plan| plan.foreign.iter().map(|foreign| foreign.description.clone()).collect())
                 .unwrap_or_default(),

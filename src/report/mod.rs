@@ -199,6 +199,13 @@ impl TargetReport {
         let fallback = self.fallback.as_ref().and_then(|fallback| fallback.outcome.plan());
         self.plan().or(fallback)
     }
+
+    /// Warns of what others do to the target's ports: no rule of tagwall's opens what another closes.
+    pub fn closed_by_others(&self) -> Vec<String> {
+        let foreign = self.seen().map(|plan| plan.foreign.as_slice()).unwrap_or_default();
+        let closing = foreign.iter().filter(|foreign| foreign.effect.closes());
+        closing.map(|foreign| format!("target `{}`: {}", self.target.name, foreign.description)).collect()
+    }
 }
 
 impl Outcome {
@@ -217,7 +224,9 @@ impl Outcome {
             let refusal = accept::wrong_cloud(wanted.document_name(), found);
             return Self::Refused { refusals: vec![refusal], plan: None };
         }
-        let class = if error.is_transient() { Class::Transient } else { Class::Rejected };
+        // A clock that is set late and a captive portal both pass, though not within a fetch.
+        let may_pass = error.is_transient() || matches!(error, SourceError::Tls { .. });
+        let class = if may_pass { Class::Transient } else { Class::Rejected };
         Self::Failed(Failure { class, ..Failure::of(error, error.hint()) })
     }
 

@@ -132,11 +132,9 @@ impl Text {
     /// What stands where nothing new was enforced.
     fn kept(&mut self, report: &Report, target: &TargetReport) -> fmt::Result {
         match (&target.fallback, &target.outcome) {
-            (Some(fallback), _) => self.fallback(report, fallback),
+            (Some(fallback), outcome) => self.fallback(report, fallback, is_unconfirmed(outcome)),
             // What was made and not confirmed was changed, and says so itself.
-            (None, Outcome::Refused { refusals, .. })
-                if !refusals.iter().any(|refusal| refusal.limit == Limit::Unconfirmed) =>
-            {
+            (None, outcome @ Outcome::Refused { .. }) if !is_unconfirmed(outcome) => {
                 writeln!(self.out, "  nothing was changed")
             }
             _ => Ok(()),
@@ -144,12 +142,14 @@ impl Text {
     }
 
     /// What became of keeping a target as it was.
-    fn fallback(&mut self, report: &Report, fallback: &Fallback) -> fmt::Result {
+    fn fallback(&mut self, report: &Report, fallback: &Fallback, taken_back: bool) -> fmt::Result {
         let Fallback { generation, outcome } = fallback;
         if let Outcome::InSync(plan) = outcome.as_ref() {
             return writeln!(self.out, "  {ADDED}kept{ADDED:#} at generation {generation}: {}", totals(plan));
         }
-        writeln!(self.out, "  {CHANGED}kept{CHANGED:#} at generation {generation}, from which it had drifted:")?;
+        let (what, why) = if taken_back { ("taken back", "") } else { ("kept", ", from which it had drifted") };
+        let to = if taken_back { "to" } else { "at" };
+        writeln!(self.out, "  {CHANGED}{what}{CHANGED:#} {to} generation {generation}{why}:")?;
         if let Some(plan) = outcome.plan() {
             self.plan(plan)?;
         }
@@ -195,6 +195,17 @@ impl Text {
                 counted(stored.len(), "prefix", "prefixes"),
                 if stored.len() > 3 { ", …" } else { "" },
                 Policy::AddOnly.name()
+            )?;
+        }
+        for held in &plan.held {
+            let stored: Vec<String> = held.prefixes.prefixes().map(|prefix| prefix.to_string()).collect();
+            let first = stored.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
+            writeln!(
+                self.out,
+                "  {CHANGED}!{CHANGED:#} held until {}: {} that Microsoft dropped ({first}{})",
+                held.until,
+                counted(stored.len(), "prefix", "prefixes"),
+                if stored.len() > 3 { ", …" } else { "" }
             )?;
         }
         for foreign in &plan.foreign {
@@ -346,6 +357,11 @@ impl Text {
         let gap = if self.detail == Detail::Quiet { "" } else { "\n" };
         writeln!(self.out, "{gap}{lead}{parts}{tail}")
     }
+}
+
+/// Whether it was done, and nobody confirmed that it was well done.
+fn is_unconfirmed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused { refusals, .. } if refusals.iter().any(|refusal| refusal.limit == Limit::Unconfirmed))
 }
 
 /// What a target admits after the pass.

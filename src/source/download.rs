@@ -20,7 +20,7 @@ impl Fetch<'_> {
     pub(super) async fn newest(&mut self) -> Result<Arrival, SourceError> {
         let page = self.settings.page()?;
         let today = Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-        let failure = match self.link_from(&page, today).await {
+        let mut failure = match self.link_from(&page, today).await {
             Ok(link) => return self.document(&link.url, self.settings.attempts).await,
             Err(error) => error,
         };
@@ -30,8 +30,15 @@ impl Fetch<'_> {
         if let Some(confirmation) = confirmation(&page).filter(|_| !unreachable) {
             match self.link_from(&confirmation, today).await {
                 Ok(link) => return self.document(&link.url, self.settings.attempts).await,
-                Err(error) => self.warnings.push(chain(&error)),
+                Err(error) => {
+                    self.warnings.push(chain(&error));
+                    failure = graver(failure, error);
+                }
             }
+        }
+        // To guess names is a way round trouble, not round a host that may not be the right one.
+        if !failure.may_be_bridged() {
+            return Err(failure);
         }
         match self.stored.and_then(|stored| stored.record.url.clone()) {
             Some(known) => self.beside(&known, today, failure).await,
@@ -64,16 +71,21 @@ impl Fetch<'_> {
                     return Ok(arrival);
                 }
                 // Not there: answered as such, or with a page that says so.
-                Err(SourceError::Status { status: 403 | 404 | 410, .. } | SourceError::Document { .. }) => {}
-                Err(error) if error.is_wrong_cloud() => return Err(error),
+                Err(SourceError::Status { status: 403 | 404 | 410, .. }) => {}
+                Err(SourceError::Document { source, .. }) if source.may_pass() => {}
                 Err(error) => {
                     self.warnings.push(chain(&error));
-                    break;
+                    return Err(graver(failure, error));
                 }
             }
         }
         Err(failure)
     }
+}
+
+/// Which of two failures is told: what nothing may stand in for, else what came first.
+fn graver(first: SourceError, second: SourceError) -> SourceError {
+    if first.may_be_bridged() && !second.may_be_bridged() { second } else { first }
 }
 
 /// The page that came after the details page for years, and still exists now and then.

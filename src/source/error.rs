@@ -161,6 +161,32 @@ impl SourceError {
         matches!(self, Self::WrongCloud { .. })
     }
 
+    /// Whether the last good publication may stand in for it, with no more than a warning.
+    ///
+    /// It may for what a network or a server in trouble does. It may not where somebody may be in the way, where the
+    /// source or its settings are wrong, or where Microsoft's list has changed its form: a pass that says it went well
+    /// would hide that until the list is weeks old. Nothing is lost by failing: targets are kept as they were enforced.
+    pub const fn may_be_bridged(&self) -> bool {
+        match self {
+            Self::Network { .. }
+            | Self::TimedOut { .. }
+            | Self::Status { .. }
+            | Self::Redirects { .. }
+            | Self::NoLink { .. } => true,
+            Self::Document { source, .. } => source.may_pass(),
+            // A captive portal and an attack look alike.
+            Self::Tls { .. }
+            | Self::Forbidden { .. }
+            | Self::TooLarge { .. }
+            | Self::WrongCloud { .. }
+            | Self::Settings { .. }
+            | Self::ExtraCa { .. }
+            | Self::Read { .. }
+            | Self::Stored { .. }
+            | Self::LastGoodTooOld { .. } => false,
+        }
+    }
+
     /// Whether the same may work when tried again in a moment.
     pub const fn is_transient(&self) -> bool {
         match self {
@@ -201,5 +227,59 @@ impl SourceError {
             Self::LastGoodTooOld { source, .. } => return source.hint(),
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{PrefixError, Problem, document};
+
+    fn url() -> Url {
+        Url::parse("https://download.microsoft.com/x.json").unwrap()
+    }
+
+    fn request() -> reqwest::Error {
+        reqwest::Client::new().get("no address").build().unwrap_err()
+    }
+
+    fn of_document(bytes: &[u8]) -> SourceError {
+        SourceError::Document { origin: "x".to_owned(), source: document::parse(bytes, "x", None).unwrap_err() }
+    }
+
+    /// Every variant, in the order of the enum, and of documents every variant of theirs.
+    #[test]
+    fn what_the_last_good_publication_may_stand_in_for() {
+        let check = |error: SourceError, bridged: bool| assert_eq!(error.may_be_bridged(), bridged, "{error:?}");
+        let failed = || io::Error::other("x");
+        check(SourceError::Settings { what: "x".to_owned() }, false);
+        check(SourceError::ExtraCa { path: "x".into(), source: failed() }, false);
+        check(SourceError::Read { path: "x".into(), source: failed() }, false);
+        check(SourceError::Network { url: url(), source: request() }, true);
+        check(SourceError::Tls { url: url(), source: request() }, false);
+        check(SourceError::TimedOut { after: Duration::ZERO }, true);
+        for status in [204, 304, 401, 403, 404, 407, 429, 500, 503] {
+            check(SourceError::Status { url: url(), status, retry_after: None }, true);
+        }
+        check(SourceError::Forbidden { url: url() }, false);
+        check(SourceError::Redirects { url: url() }, true);
+        check(SourceError::TooLarge { origin: "x".to_owned(), limit: 1 }, false);
+        check(SourceError::NoLink { page: url(), cloud: Cloud::Public, seen: String::new() }, true);
+        for trouble in ["", " \n", "<html>", "<?xml version='1.0'?><Error>", "{\"changeNumber\": 1, "] {
+            check(of_document(trouble.as_bytes()), true);
+        }
+        for strange in ["\u{feff}{}", "404 not found", "{\"a\" 1}", "{}", "{\"changeNumber\": 99999999}", "\x1f\x00"] {
+            check(of_document(strange.as_bytes()), false);
+        }
+        check(of_document(b"{\"\xff\": 1}"), false);
+        let problem = Problem::Prefix { text: "x".to_owned(), why: PrefixError::HostBits };
+        let place = crate::source::Place { line: 1, byte: 0 };
+        let source = DocumentError::Refused { place, tag: None, problem };
+        check(SourceError::Document { origin: "x".to_owned(), source }, false);
+        let found = "China".to_owned();
+        check(SourceError::WrongCloud { origin: "x".to_owned(), wanted: Cloud::Public, found }, false);
+        check(SourceError::Stored { source: LastGoodError::Gone { path: "x".into() } }, false);
+        let source = Box::new(SourceError::TimedOut { after: Duration::ZERO });
+        check(SourceError::LastGoodTooOld { age: Duration::ZERO, limit: Duration::ZERO, source }, false);
     }
 }

@@ -8,6 +8,7 @@
 //! Every file is written beside its place, flushed and moved there, so that a reader or a crash meets the old one or the
 //! new one. What is read counts only where its bytes have the hash it is named by.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::http::Validators;
-use super::{Digest, Fetched, Freshness, Kind, Settings, document};
+use super::{Digest, DocumentError, Fetched, Freshness, Kind, Settings, Tag, document};
 
 /// The version of the record's format.
 const VERSION: u32 = 1;
@@ -77,6 +78,14 @@ pub enum LastGoodError {
     Gone {
         /// The file.
         path: PathBuf,
+    },
+    /// The bytes are those that were stored, and no document to this version of tagwall.
+    #[error("the stored publication `{}` cannot be read", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: DocumentError,
     },
     /// The record is none of ours, or of another version.
     #[error("the record of the last good publication `{}` cannot be understood", path.display())]
@@ -181,6 +190,17 @@ impl LastGood {
             Some(bytes) if document::digest(&bytes) != sha256 => Err(LastGoodError::Damaged { path }),
             found => Ok(found),
         }
+    }
+
+    /// These tags of the stored document with that hash, by names that ignore case, if there is such a document. It was
+    /// checked whole before it was stored: the prefixes of other tags are not read again.
+    ///
+    /// # Errors
+    /// Where it cannot be read, has another hash by now, or is no document to this version of tagwall.
+    pub fn tags(&self, sha256: Digest, wanted: &BTreeSet<&str>) -> Result<Option<Vec<Tag>>, LastGoodError> {
+        let Some(bytes) = self.document(sha256)? else { return Ok(None) };
+        let tags = document::parse_tags(&bytes, wanted);
+        tags.map(Some).map_err(|source| LastGoodError::Document { path: self.document_path(sha256), source })
     }
 
     /// The document that a record names.

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! Settings ─▶ Source::fetch ─▶ download │ url │ file ─▶ document::parse ─▶ Fetched ─▶ LastGood::store (the caller, on a real pass)
-//!                    └────────── where that fails: LastGood::newest ◀───────────────────────┘
+//!                    └─ where the network fails: LastGood::newest ◀─────────────────────────┘
 //! ```
 //!
 //! # Invariants
 //! * Fetching writes nothing: a dry run leaves no trace.
 //! * No byte comes from a host that is not pinned, and none over plain HTTP but from a mirror on the loopback.
 //! * A [`Publication`] was checked whole: there is no way to one but [`parse`].
-//! * A publication of another cloud is an error of its own, and never replaced by the last good one: the pass refuses.
+//! * The last good publication stands in for trouble of the network or the server alone, never for what may be an
+//!   attack or a mistake: a certificate, a redirect or a document that is not as it should be, or another cloud's.
 //! * What is stored is believed only where its bytes have the hash that names it.
 //!
 //! Which publication is older than the last accepted one is judged by the plan, not here. Sources know nothing of

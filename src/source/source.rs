@@ -79,12 +79,13 @@ impl Source {
 
     /// Fetches the newest publication. Writes nothing: to keep what came, the caller gives it to [`LastGood::store`].
     ///
-    /// Where the network fails, the last good publication is taken, if there is one that is not too old. Without
-    /// `last_good` a failure is an error, and nothing is asked conditionally. A file is not the network: one that
-    /// is missing or broken is bad input, and taking something older in its place would hide that.
+    /// Where the network or the server is in trouble, the last good publication is taken, if there is one that is not
+    /// too old ([`SourceError::may_be_bridged`] says where). Without `last_good` a failure is an error, and nothing is
+    /// asked conditionally. A file is not the network: one that is missing or broken is bad input, and taking
+    /// something older in its place would hide that.
     ///
     /// # Errors
-    /// Why there is no publication. One of another cloud is always an error, whatever is stored.
+    /// Why there is no publication.
     pub async fn fetch(&self, last_good: Option<&LastGood>) -> Result<Fetched, SourceError> {
         let mut warnings = Vec::new();
         let record = last_good.map_or(Ok(None), |last_good| last_good.record_of_any_kind(&self.settings));
@@ -100,9 +101,10 @@ impl Source {
                 let freshness = if since.is_some() { Freshness::NotModified } else { Freshness::Fresh };
                 Ok(self.fetched(arrival, freshness, (since.unwrap_or(now), now), warnings))
             }
-            Err(error) if error.is_wrong_cloud() => Err(error),
             Err(error) => match stored {
-                Some(stored) if self.http.is_some() => self.fall_back(&stored, error, warnings),
+                Some(stored) if self.http.is_some() && error.may_be_bridged() => {
+                    self.fall_back(&stored, error, warnings)
+                }
                 _ => Err(error),
             },
         }

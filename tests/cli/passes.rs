@@ -75,7 +75,7 @@ fn a_first_pass_planned_applied_and_in_sync() {
           in sync: 2 IPv4 and 1 IPv6 prefixes
 
         1 in sync
-        edge: last pass less than a minute ago, enforced as it should be
+        edge: last pass less than a minute ago, enforced as it should be; generation 1
         --- stderr
         warning: target `edge`: nothing listens on tcp port 8443 here
         ");
@@ -120,7 +120,7 @@ fn a_first_pass_planned_applied_and_in_sync() {
           planned: 2 IPv4 and 1 IPv6 prefixes
 
         1 to change; `tagwall sync` applies it
-        edge: withdrawn on purpose less than a minute ago; `tagwall sync` enforces it again
+        edge: withdrawn on purpose less than a minute ago; `tagwall sync` enforces it again; generation 1
         --- stderr
         warning: target `edge`: nothing listens on tcp port 8443 here
         ");

@@ -37,6 +37,12 @@ fn help_of_every_verb() {
           check     Check the configuration; changes nothing
           prefixes  Print the prefixes of a list or a tag, one a line
           tags      List or search the service tags of the publication
+          history   What passes enforced, newest last
+          rollback  Go back to what an earlier pass enforced, and stay there until `resume`
+          pause     Stop all writing until `resume`; what is enforced stays
+          resume    Go on after `pause`, `rollback`, `withdraw` or a change that was not confirmed: one pass
+          restore   Enforce what was enforced last, without network: for boot, and after somebody loaded a
+                    ruleset
           withdraw  Remove all that tagwall wrote; with nftables this opens the ports to everybody
           generate  Print man pages, shell completions and schemas
           help      Print this message or the help of the given subcommand(s)
@@ -49,6 +55,7 @@ fn help_of_every_verb() {
           -c, --config <FILE>    The configuration [default: /etc/tagwall/tagwall.toml, where it is there]
               --feed <FILE|URL>  Use this document in place of the configured source
               --state-dir <DIR>  Where tagwall keeps what it has to remember
+              --wait <SPAN>      How long to wait while another process makes a pass [default: 60s]
           -q, --quiet            Say only what is wrong
           -v, --verbose...       Show all of long lists, and log what is done (-vv: in detail)
               --color <WHEN>     When to use colour [default: auto] [possible values: auto, always, never]
@@ -252,7 +259,7 @@ fn bad_configurations_are_told_with_their_line() {
           |
         3 | tag = ["AzureActiveDirectory"]
           | ^^^
-        unknown field `tag`, expected one of `tags`, `regions`, `families`, `extra`, `exclude`, `limits`
+        unknown field `tag`, expected one of `tags`, `regions`, `families`, `extra`, `exclude`, `removal-grace`, `limits`
         "#);
         assert_snapshot!(tell(&EDGE.replace("[\"entra\"]", "[\"entry\"]")), @r"
         exit status 1

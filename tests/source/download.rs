@@ -198,6 +198,28 @@ async fn without_anything_the_last_good_one_stands() {
 }
 
 #[tokio::test]
+async fn a_page_that_leads_astray_is_not_gone_round_by_names() {
+    let (feed, _folder, last_good) = without_pages(date(2025, 6, 9)).await;
+    // The known document is there and unchanged: nothing but the page is wrong.
+    feed.on(&document(date(2025, 6, 9)), Reply::status(304));
+    feed.on(PAGE, Reply::redirect("https://evil.example/"));
+    assert_eq!(fetch(&feed, Some(&last_good)).await.unwrap_err().class(), "forbidden");
+    feed.reset();
+    feed.on(&document(date(2025, 6, 9)), Reply::status(304));
+    feed.on(CONFIRMATION, Reply::redirect("https://evil.example/"));
+    assert_eq!(fetch(&feed, Some(&last_good)).await.unwrap_err().class(), "forbidden");
+    assert_eq!(feed.paths(), [PAGE, CONFIRMATION]);
+}
+
+#[tokio::test]
+async fn a_document_that_was_found_by_name_must_be_one() {
+    let days: Vec<Date> = mondays().take(2).collect();
+    let (feed, _folder, last_good) = without_pages(days[1]).await;
+    feed.on(&document(days[0]), Reply::ok(small().replace("192.0.2.0/25", "192.0.2.1/25")));
+    assert_eq!(fetch(&feed, Some(&last_good)).await.unwrap_err().class(), "document");
+}
+
+#[tokio::test]
 async fn a_document_that_was_found_by_name_may_be_of_the_wrong_cloud() {
     let days: Vec<Date> = mondays().take(2).collect();
     let (feed, _folder, last_good) = without_pages(days[1]).await;

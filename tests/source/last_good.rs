@@ -9,6 +9,7 @@ use std::time::Duration;
 use tagwall::source::{Fetched, Freshness, Kind, LastGood, Settings, Source, SourceError};
 
 use super::chain;
+use crate::support::data;
 use crate::support::feed::{Feed, Reply};
 use crate::support::feed_document::{document, document_of, small};
 
@@ -116,6 +117,50 @@ async fn what_is_stored_is_the_document_and_its_record() {
     assert_eq!(bench.last_good.document(record.sha256).unwrap(), Some(bytes));
 }
 
+/// Stores a document and expects these tags of it to be read exactly as the strict reader reads them.
+fn check_tags(path: &Path, wanted: &[&str], count: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let last_good = LastGood::open(folder.path());
+    let publication = tagwall::source::parse(&fs::read(path).unwrap(), "whole", None).unwrap();
+    let stored = folder.path().join(format!("publications/{}.json", publication.sha256));
+    fs::create_dir(folder.path().join("publications")).unwrap();
+    fs::copy(path, &stored).unwrap();
+    let read = || last_good.tags(publication.sha256, &wanted.iter().copied().collect());
+    let is_wanted = |tag: &&tagwall::source::Tag| wanted.iter().any(|name| name.eq_ignore_ascii_case(&tag.name));
+    let expect: Vec<_> = publication.tags.iter().filter(is_wanted).cloned().collect();
+    assert_eq!((expect.len(), read().unwrap()), (count, Some(expect)));
+    // A byte of a tag that is passed over counts like any other.
+    let mut bytes = fs::read(&stored).unwrap();
+    let at = bytes.windows(4).rposition(|window| window == b"/24\"").unwrap();
+    bytes[at + 2] = b'5';
+    fs::write(&stored, bytes).unwrap();
+    assert!(chain(&read().unwrap_err()).contains("do not have the hash in its name"));
+    fs::remove_file(&stored).unwrap();
+    assert_eq!(read().unwrap(), None);
+}
+
+#[test]
+fn tags_of_a_stored_document_are_read_as_the_whole_of_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.json");
+    fs::write(&path, small()).unwrap();
+    check_tags(&path, &["azureactivedirectory", "Storage.WestEurope", "Sql"], 2);
+    check_tags(&path, &[], 0);
+    // The properties before the name, and what tagwall does not know.
+    let (_, properties) = small().split_once("\"properties\": ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (properties, rest) = properties.split_at(properties.find('}').unwrap() + 1);
+    let turned = format!(
+        "{{\"changeNumber\": 1, \"cloud\": \"Public\", \"new\": [], \"values\": [{{\"properties\": {properties}, \
+         \"name\": \"AzureActiveDirectory\", \"id\": \"AzureActiveDirectory\"{rest}"
+    );
+    fs::write(&path, turned).unwrap();
+    check_tags(&path, &["AzureActiveDirectory"], 1);
+    check_tags(&path, &["Storage"], 1);
+    let (Some(folder), Some(manifest)) = (data::publications(), data::manifest()) else { return };
+    let newest = manifest.iter().filter(|real| real.cloud == "Public").max_by_key(|real| real.change_number).unwrap();
+    check_tags(&folder.join(&newest.file), &["AzureActiveDirectory", "Storage.WestEurope", "AzureCloud"], 3);
+}
+
 #[tokio::test]
 async fn what_the_server_calls_unchanged_is_taken_from_the_store() {
     let bench = Bench::stored().await;
@@ -135,37 +180,70 @@ async fn what_the_server_calls_unchanged_is_taken_from_the_store() {
     assert_eq!((after.fetched_at, after.validators), (before.fetched_at, before.validators));
 }
 
-#[tokio::test]
-async fn every_failure_is_bridged() {
+/// Whether the stored publication stands in for this answer, or which class of failure the fetch comes to; the words
+/// are said either way. Nothing is stored or lost by it.
+async fn check_answer(reply: Reply, fails: Option<&str>, words: &str) {
     let bench = Bench::stored().await;
+    bench.feed.on(DOCUMENT, reply);
+    let before = bench.files();
+    match (bench.fetch().await, fails) {
+        (fetched @ Ok(_), None) => {
+            bench.last_good.store(fetched.as_ref().unwrap()).unwrap();
+            check_last_good(fetched, words);
+        }
+        (Err(error), Some(class)) => {
+            assert_eq!(error.class(), class, "{}", chain(&error));
+            assert!(chain(&error).contains(words), "`{}` does not say `{words}`", chain(&error));
+        }
+        (fetched, _) => panic!("{words}: {fetched:?}"),
+    }
+    assert_eq!(bench.files(), before);
+}
+
+#[tokio::test]
+async fn a_server_in_trouble_is_bridged() {
     for (reply, words) in [
         (Reply::status(500), "answered with status 500"),
         (Reply::status(404), "answered with status 404"),
         (Reply::nothing(), "no whole answer from"),
         (Reply::cut(small(), 100), "no whole answer from"),
+        (Reply::redirect(DOCUMENT), "redirects in circles"),
         (Reply::ok(""), "is not a service-tag document: the document is empty"),
         (Reply::ok("<title>Error</title>"), "an HTML page came in place of the document: `Error`"),
+        (Reply::ok("<?xml version=\"1.0\"?><Error><Code>ServerBusy</Code></Error>"), "`ServerBusy`"),
         (Reply::ok(&small()[..300]), "the document breaks off after 300 bytes"),
-        (Reply::ok(document(377, &[("Sql", &["0.0.0.0/0"])])), "prefix `0.0.0.0/0` is the whole Internet"),
-        (Reply::redirect("https://evil.example/"), "https://evil.example/ is not on a pinned host"),
-        (Reply::endless([0; 4096]), "is larger than 33554432 bytes"),
     ] {
-        bench.feed.reset();
-        bench.feed.on(DOCUMENT, reply);
-        let before = bench.files();
-        let fetched = bench.fetch().await;
-        // There is nothing new to store.
-        bench.last_good.store(fetched.as_ref().unwrap()).unwrap();
-        check_last_good(fetched, words);
-        assert_eq!(bench.files(), before);
+        check_answer(reply, None, words).await;
     }
 }
 
 #[tokio::test]
-async fn another_cloud_is_never_bridged() {
+async fn what_may_be_an_attack_or_a_mistake_is_not_bridged() {
+    let document = |reply, words| (reply, "document", words);
+    for (reply, class, words) in [
+        document(Reply::ok(document_of("Public", 377, &[("Sql", &["0.0.0.0/0"])])), "is the whole Internet"),
+        document(Reply::ok(small().replace("\"platform\"", "\"plateform\"")), "missing field `platform`"),
+        document(Reply::ok(small() + "x"), "the document is damaged JSON"),
+        document(Reply::ok("404 page not found"), "is not JSON"),
+        document(Reply::ok("\u{feff}{}"), "begins with a byte order mark"),
+        (Reply::redirect("https://evil.example/"), "forbidden", "https://evil.example/ is not on a pinned host"),
+        (Reply::redirect("http://localhost/"), "forbidden", "http://localhost/ is not on a pinned host"),
+        (Reply::endless([0; 4096]), "too-large", "is larger than 33554432 bytes"),
+        (Reply::ok(document_of("China", 377, &[("Sql", &[])])), "wrong-cloud", "cloud `China`"),
+    ] {
+        check_answer(reply, Some(class), words).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_vouches_for_is_not_bridged() {
     let bench = Bench::stored().await;
-    bench.feed.on(DOCUMENT, Reply::ok(document_of("China", 377, &[("Sql", &[])])));
-    assert!(bench.fetch().await.unwrap_err().is_wrong_cloud());
+    let settings = Settings { extra_ca: None, ..bench.settings() };
+    let error = Source::new(settings).unwrap().fetch(Some(&bench.last_good)).await.unwrap_err();
+    assert_eq!(error.class(), "tls", "{}", chain(&error));
+    // The same server, known again and silent: trouble, which is bridged.
+    bench.feed.on(DOCUMENT, Reply::nothing());
+    check_last_good(bench.fetch().await, "no whole answer from");
 }
 
 #[tokio::test]

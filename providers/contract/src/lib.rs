@@ -32,6 +32,7 @@
 //! belong to those who write them.
 
 mod count;
+mod counters;
 mod cover;
 mod desired;
 mod error;
@@ -48,6 +49,7 @@ mod steps;
 pub mod testing;
 
 pub use count::AddressCount;
+pub use counters::{Counters, Traffic};
 pub use cover::{CoverChange, cover_change};
 pub use desired::{Desired, Held};
 pub use error::{Cause, ProviderError};

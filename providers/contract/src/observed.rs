@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::{AddressRange, OwnerMark, PerFamily, PrefixSet};
+use crate::{AddressRange, Counters, OwnerMark, PerFamily, PrefixSet};
 
 /// Which of a target's objects an entry stands in: a security group, a prefix list, a rule of an NSG. The number
 /// is the provider's own, stable as long as the target's configuration is.
@@ -79,10 +79,21 @@ pub struct Foreign {
 pub enum ForeignEffect {
     /// It admits these addresses to the target's ports already.
     Admits(PrefixSet),
-    /// It may drop what we admit.
+    /// It drops what we admit.
     Blocks,
+    /// It may drop what we admit: some of it, or all, as far as can be told.
+    MayBlock,
+    /// It is of another target, by its mark, and judges the same ports: only what both admit gets through.
+    Judges(OwnerMark),
     /// It stands where ours would have to.
     Occupies,
+}
+
+impl ForeignEffect {
+    /// Whether what we admit is surely kept out, all of it or what another target does not admit as well.
+    pub const fn closes(&self) -> bool {
+        matches!(self, Self::Blocks | Self::Judges(_))
+    }
 }
 
 /// Objects that carry our owner's mark and belong to no configured target.
@@ -123,6 +134,8 @@ pub struct Observed {
     pub foreign: Vec<Foreign>,
     /// Objects of ours that no configured target wants.
     pub orphans: Vec<Orphan>,
+    /// What its rules counted, where the firewall counts. No part of the revision: counting changes nothing.
+    pub counters: Option<Counters>,
     /// The version that this is.
     pub revision: Revision,
 }
@@ -136,7 +149,8 @@ impl Observed {
         let mut hasher = DefaultHasher::new();
         (&entries, &skeleton).hash(&mut hasher);
         let revision = Revision { content: hasher.finish(), lock: lock.into() };
-        Self { entries, skeleton, rooms: Vec::new(), foreign: Vec::new(), orphans: Vec::new(), revision }
+        let (rooms, foreign, orphans) = Default::default();
+        Self { entries, skeleton, rooms, foreign, orphans, counters: None, revision }
     }
 
     /// The addresses that our entries admit. Service tags count for none: only their vendor knows them.

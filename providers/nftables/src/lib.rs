@@ -5,7 +5,7 @@
 //!  provider              session: read, compare, change
 //!    │                      ├─ snapshot   what stands there, read so that it can be believed
 //!    │                      ├─ skeleton   what should stand around the elements, and how that differs
-//!    │                      ├─ consequence  what that means for packets
+//!    │                      ├─ consequence  what that means for packets; others: what other chains mean for ours
 //!    │                      ├─ observe    snapshot ─▶ Observed
 //!    ▼                      ├─ write      what changes around the elements ─▶ transaction
 //!  place, pure              └─ netlink    messages, parser, socket; ffi: libnftnl
@@ -31,8 +31,10 @@ mod error;
 mod ffi;
 mod layout;
 mod listing;
+mod model;
 mod netlink;
 mod observe;
+mod others;
 mod place;
 mod provider;
 mod rule;
@@ -40,6 +42,7 @@ mod session;
 mod settings;
 mod skeleton;
 mod snapshot;
+mod stored;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(test)]
@@ -49,8 +52,6 @@ mod worker;
 mod write;
 
 pub use provider::{CreateError, Nftables};
-pub use rule::Traffic;
-pub use session::Counters;
 pub use settings::{Established, Hook, Mode, Protocol, Settings, SettingsError, TableFamily};
 
 /// Reads bytes as every kind of answer of the kernel. For the fuzzer: it must never panic.
@@ -60,12 +61,13 @@ pub fn fuzz_parse(bytes: &[u8]) {
     for message in parse::messages(bytes).flatten() {
         // Only that each comes back matters.
         let _ = (message.error(), message.table_message(), parse::generation(&message), parse::table(&message));
+        let _ = parse::committer(&message);
         let _ = (parse::chain(&message), parse::set(&message), parse::place(&message, message.kind & 0xff));
         let _ = parse::rule(&message).map(|seen| seen.rule.to_string());
         for family in tagwall_provider::Family::ALL {
             let mut elements = Vec::new();
             let _ = parse::elements(&message, family, |element| elements.push(element));
-            let _ = snapshot::pair_up(elements, family, bytes.len().is_multiple_of(2), "fuzzed");
+            let _ = stored::pair_up(elements, family, bytes.len().is_multiple_of(2), "fuzzed");
         }
     }
 }

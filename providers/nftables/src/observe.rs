@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 
 use tagwall_provider::{
-    Admits, Cause, Entry, Family, Foreign, ForeignEffect, Observed, Orphan, OwnerMark, PerFamily, ProviderError, Room,
-    Skeleton as Around, Slot, StoredId,
+    Admits, Cause, Counters, Entry, Family, Foreign, ForeignEffect, Observed, Orphan, OwnerMark, PerFamily,
+    ProviderError, Room, Skeleton as Around, Slot, StoredId,
 };
 
 use crate::consequence::consequences;
 use crate::layout::Layout;
-use crate::netlink::parse::ChainSeen;
-use crate::netlink::wire;
+use crate::rule::{Expr, RuleSeen};
 use crate::settings::{Mode, Settings, TABLE};
-use crate::skeleton::{Mend, SetMend, hook_name};
+use crate::skeleton::{Mend, SetMend, Skeleton};
 use crate::snapshot::{Snapshot, Structure};
 
 /// The slot of a family's entries.
@@ -38,6 +37,23 @@ pub(crate) fn mend(layout: &Layout, structure: &Structure) -> Mend {
     match layout {
         Layout::Enforce(skeleton) => skeleton.compare(structure),
         Layout::Set(_) => Mend::default(),
+    }
+}
+
+/// Whether a target's own part is the same in two reads, so that what was worked out from one is good for the other.
+/// Neighbours in its table come and go, and the table itself may have been made by one of them.
+pub(crate) fn is_same(layout: &Layout, one: &Structure, other: &Structure) -> bool {
+    match layout {
+        Layout::Enforce(skeleton) => {
+            let mend = |seen: &Structure| Mend { new_table: false, ..skeleton.compare(seen) };
+            mend(one) == mend(other)
+        }
+        Layout::Set(_) => {
+            let sets = |seen: &Structure| {
+                PerFamily::from_fn(|family| layout.set(family).and_then(|name| seen.set(name.set).cloned()))
+            };
+            sets(one) == sets(other)
+        }
     }
 }
 
@@ -92,17 +108,29 @@ pub(crate) fn observed(
     observed.rooms = rooms(layout);
     let occupies = |description| Foreign { description, effect: ForeignEffect::Occupies };
     observed.foreign = mend.occupied.into_iter().map(occupies).collect();
-    if let Layout::Enforce(skeleton) = layout {
-        let blocks = |chain: &&ChainSeen| {
-            let hooked = chain.hook.as_ref().is_some_and(|hook| hook.drops && hook.number == skeleton.base.hook);
-            let of_ip = [wire::family::INET, wire::family::IP, wire::family::IP6].contains(&chain.family);
-            hooked && of_ip && chain.comment.as_ref() != Some(&skeleton.mark)
-        };
-        observed.foreign.extend(seen.structure.chains.iter().filter(blocks).map(blocking));
-    }
     let shared = if matches!(layout, Layout::Enforce(_)) { &seen.structure } else { &seen.left };
     observed.orphans = orphans(settings, shared);
+    if let Layout::Enforce(skeleton) = layout {
+        observed.counters = counters(skeleton, &seen.structure);
+    }
     Ok(observed)
+}
+
+/// What our rules counted, as long as they are ours: nothing where the chain is missing or somebody else's.
+fn counters(skeleton: &Skeleton, structure: &Structure) -> Option<Counters> {
+    let admit = &skeleton.names.admit;
+    structure.chain(admit).filter(|chain| chain.comment.as_ref() == Some(&skeleton.mark))?;
+    let mut counters = Counters::default();
+    for RuleSeen { rule, traffic } in structure.rules_seen(admit).filter(|seen| skeleton.admit.contains(&seen.rule)) {
+        let looks_in = |family| rule.exprs.contains(&Expr::Lookup(skeleton.names.sets.get(family).clone()));
+        let counted = match Family::ALL.into_iter().find(|family| looks_in(*family)) {
+            Some(family) => counters.admitted.get_mut(family),
+            None if rule.exprs.contains(&Expr::CT_STATE) => &mut counters.established,
+            None => &mut counters.dropped,
+        };
+        *counted += traffic.unwrap_or_default();
+    }
+    Some(counters)
 }
 
 /// Whether a family's set is there and ours: elements of somebody else's set of that name are not our entries.
@@ -122,20 +150,6 @@ fn rooms(layout: &Layout) -> Vec<Room> {
     Family::ALL.into_iter().filter_map(room).collect()
 }
 
-fn blocking(chain: &ChainSeen) -> Foreign {
-    let family = match chain.family {
-        wire::family::IP => "ip",
-        wire::family::IP6 => "ip6",
-        _ => "inet",
-    };
-    let hook = chain.hook.as_ref().map_or("", |hook| hook_name(hook.number));
-    let ChainSeen { table, name, .. } = chain;
-    let description = format!(
-        "chain {name} of table {family} {table} drops on {hook} what it does not accept: the ports have to be accepted there too"
-    );
-    Foreign { description, effect: ForeignEffect::Blocks }
-}
-
 /// Whether a comment is the mark of a target of ours that has no business in the table `inet tagwall` any more:
 /// it is configured no longer, or it is this one and now keeps an operator's sets.
 pub(crate) fn orphaned(settings: &Settings, comment: Option<&str>) -> Option<OwnerMark> {
@@ -150,7 +164,7 @@ pub(crate) fn orphaned(settings: &Settings, comment: Option<&str>) -> Option<Own
 
 fn orphans(settings: &Settings, structure: &Structure) -> Vec<Orphan> {
     let mut objects: BTreeMap<OwnerMark, Vec<String>> = BTreeMap::new();
-    let chains = structure.own_chains().map(|chain| ("chain", &chain.name, &chain.comment));
+    let chains = structure.chains.iter().map(|chain| ("chain", &chain.name, &chain.comment));
     let sets = structure.sets.iter().map(|set| ("set", &set.name, &set.comment));
     for (kind, name, comment) in chains.chain(sets) {
         if let Some(mark) = orphaned(settings, comment.as_deref()) {

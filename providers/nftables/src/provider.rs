@@ -1,12 +1,13 @@
 //! The provider.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use tagwall_provider::{Applied, Desired, Observed, Orphan, Provider, ProviderError, Refusal, Revision, Steps};
 
 use crate::layout::Layout;
 use crate::place;
-use crate::session::Counters;
 use crate::settings::{Settings, SettingsError};
 use crate::worker::{Request, Thread, Worker};
 
@@ -41,6 +42,7 @@ impl Nftables {
     pub fn new(settings: Settings) -> Result<Self, CreateError> {
         Self::start(Thread {
             settings,
+            port: Arc::default(),
             #[cfg(feature = "testing")]
             faults: crate::testing::Faults::default(),
         })
@@ -52,7 +54,7 @@ impl Nftables {
     /// [`CreateError`]
     #[cfg(feature = "testing")]
     pub fn with_faults(settings: Settings, faults: crate::testing::Faults) -> Result<Self, CreateError> {
-        Self::start(Thread { settings, faults })
+        Self::start(Thread { settings, port: Arc::default(), faults })
     }
 
     fn start(thread: Thread) -> Result<Self, CreateError> {
@@ -60,15 +62,6 @@ impl Nftables {
         thread.settings.check().map_err(wrong)?;
         let layout = Layout::new(&thread.settings);
         Ok(Self { layout, worker: Worker::start(thread).map_err(CreateError::Thread)? })
-    }
-
-    /// What the target's rules let through and dropped since they were last written; nothing in set mode, and
-    /// where nothing of ours is there.
-    ///
-    /// # Errors
-    /// As [`Provider::observe`].
-    pub async fn counters(&self) -> Result<Counters, ProviderError> {
-        self.worker.ask(Request::Counters).await
     }
 }
 
@@ -93,6 +86,10 @@ impl Provider for Nftables {
 
     fn watch(&self) -> Option<BoxStream<'static, ()>> {
         Some(Box::pin(self.worker.watch()?))
+    }
+
+    fn last_disturber(&self) -> Option<String> {
+        self.worker.disturber.last()
     }
 
     async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError> {

@@ -1,5 +1,7 @@
 //! Rules as data: what stands in a chain, compared by equality, counters left out.
 
+use tagwall_provider::Traffic;
+
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
@@ -7,22 +9,21 @@ pub(crate) struct Rule {
     pub(crate) comment: Option<String>,
 }
 
-/// A rule as the kernel has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A rule as the kernel has it. Equal where the rule is: its counter counts on between two reads.
+#[derive(Clone, Debug)]
 pub(crate) struct RuleSeen {
     pub(crate) rule: Rule,
     /// What its counter counted, where it has one.
     pub(crate) traffic: Option<Traffic>,
 }
 
-/// What a counter counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes, headers of the network layer included.
-    pub bytes: u64,
+impl PartialEq for RuleSeen {
+    fn eq(&self, other: &Self) -> bool {
+        self.rule == other.rule
+    }
 }
+
+impl Eq for RuleSeen {}
 
 /// An expression, in the kernel's terms. All of them work on register 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +93,9 @@ impl Expr {
     pub(crate) const IIF: Self = Self::Meta(4);
     pub(crate) const NFPROTO: Self = Self::Meta(15);
     pub(crate) const L4PROTO: Self = Self::Meta(16);
+    pub(crate) const IIFNAME: Self = Self::Meta(6);
     pub(crate) const CT_STATE: Self = Self::Conntrack(0);
+    pub(crate) const CT_STATUS: Self = Self::Conntrack(2);
     /// The type of the destination address: `NFT_FIB_RESULT_ADDRTYPE` of `NFTA_FIB_F_DADDR`.
     pub(crate) const DESTINATION_TYPE: Self = Self::Fib { result: 3, flags: 2 };
     pub(crate) const DESTINATION_PORT: Self = Self::Payload { base: 2, offset: 2, length: 2 };

@@ -1,5 +1,8 @@
 //! What the worker does with its socket: reads, changes, removals.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
 use nix::errno::Errno;
 use tagwall_provider::{
     Applied, Cause, Family, Observed, Operation, Orphan, PerFamily, ProviderError, Revision, Step, Steps,
@@ -11,8 +14,8 @@ use crate::netlink::message::Batch;
 use crate::netlink::monitor::Monitor;
 use crate::netlink::socket::{NetlinkError, Socket};
 use crate::observe::{self, is_rebuilt, observed};
-use crate::rule::Expr;
-use crate::settings::{Settings, TABLE};
+use crate::others;
+use crate::settings::Settings;
 use crate::snapshot;
 use crate::watch::{self, Concern, Watch};
 use crate::write;
@@ -23,31 +26,25 @@ const TRIES: usize = 64;
 /// is there already, each of its removals unless exactly that is there: these guard it as well.
 const TRIES_WITH_ID: usize = 4;
 
-/// What the target's rules let through and dropped since they were last written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Admitted by the set of each family.
-    pub admitted: PerFamily<crate::Traffic>,
-    /// Let go on because its connection stood already.
-    pub established: crate::Traffic,
-    /// Dropped.
-    pub dropped: crate::Traffic,
-}
-
 /// A target and an open socket.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) settings: Settings,
     pub(crate) layout: Layout,
     pub(crate) socket: Socket,
-    #[cfg(feature = "testing")]
-    pub(crate) faults: crate::testing::Faults,
+    pub(crate) port: Arc<AtomicU32>,
 }
 
 impl Session {
     pub(crate) fn observe(&mut self) -> Result<Observed, ProviderError> {
-        let (generation, seen) = snapshot::read(&mut self.socket, &self.layout)?;
-        observed(&self.settings, &self.layout, generation, &seen)
+        let (generation, seen, others) = snapshot::read(&mut self.socket, &self.layout)?;
+        let mut observed = observed(&self.settings, &self.layout, generation, &seen)?;
+        if let Layout::Enforce(skeleton) = &self.layout {
+            let bases = seen.structure.chains.iter().chain(&others).filter(|chain| others::bears_on(skeleton, chain));
+            let others = snapshot::read_others(&mut self.socket, bases).map_err(|error| classified(&error))?;
+            observed.foreign.extend(others::foreign(&self.settings, skeleton, &seen, &others));
+        }
+        Ok(observed)
     }
 
     pub(crate) fn apply(&mut self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {
@@ -62,12 +59,13 @@ impl Session {
             if attempt > 0 || !steps.skeleton.is_empty() || generation.is_none() {
                 if let Some(around) = &mut around {
                     let (now, seen) = snapshot::read_around(&mut self.socket, &self.layout)?;
-                    if seen != *around {
+                    if !observe::is_same(&self.layout, around, &seen) {
                         return Err(moved());
                     }
+                    *around = seen;
                     generation = Some(now);
                 } else {
-                    let (now, seen) = snapshot::read(&mut self.socket, &self.layout)?;
+                    let (now, seen, _) = snapshot::read(&mut self.socket, &self.layout)?;
                     let observed = observed(&self.settings, &self.layout, now, &seen)?;
                     if observed.revision.content != base.content {
                         return Err(moved());
@@ -87,7 +85,7 @@ impl Session {
             write::mends(&mut batch, &self.layout, &mend, rebuilt);
             self.write_entries(&mut batch, steps);
             write::wake(&mut batch, &mend);
-            match self.commit(batch) {
+            match self.socket.commit(batch) {
                 Ok(()) => return Ok(applied(steps)),
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
@@ -124,7 +122,7 @@ impl Session {
             if batch.is_empty() {
                 return Ok(Applied::default());
             }
-            match self.commit(batch) {
+            match self.socket.commit(batch) {
                 Ok(()) => return Ok(Applied { skeleton: removed, calls: 1, ..Applied::default() }),
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
@@ -135,7 +133,7 @@ impl Session {
 
     fn empty_sets(&mut self) -> Result<Applied, ProviderError> {
         for _ in 0..TRIES {
-            let (generation, seen) = snapshot::read(&mut self.socket, &self.layout)?;
+            let (generation, seen, _) = snapshot::read(&mut self.socket, &self.layout)?;
             let Layout::Set(sets) = &self.layout else { return Ok(Applied::default()) };
             let mut batch = self.socket.batch(Some(generation));
             let mut removed = 0;
@@ -160,7 +158,7 @@ impl Session {
                     cause.hint("if they are tagwall's, say `adopt = true`; otherwise there is nothing to withdraw"),
                 ));
             }
-            match self.commit(batch) {
+            match self.socket.commit(batch) {
                 Ok(()) => return Ok(Applied { removed, calls: 1, ..Applied::default() }),
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
@@ -171,37 +169,12 @@ impl Session {
 
     /// Lets a watch begin that passes over what this session commits.
     pub(crate) fn watch(&self, watch: Watch) -> Result<(), ProviderError> {
-        let port = self.socket.port().map_err(|error| classified(&error))?;
         let buffer = watch::BUFFER;
         #[cfg(feature = "testing")]
-        let buffer = self.faults.receive_buffer(buffer);
+        let buffer = self.socket.faults.receive_buffer(buffer);
         let monitor = Monitor::open(buffer).map_err(|error| classified(&error))?;
-        let begun = watch.begin(monitor, Concern::new(&self.layout, port));
+        let begun = watch.begin(monitor, Concern::new(&self.layout, Arc::clone(&self.port)));
         begun.map_err(|error| ProviderError::Transient(Cause::new("cannot start a thread").because(error)))
-    }
-
-    pub(crate) fn counters(&mut self) -> Result<Counters, ProviderError> {
-        let mut counters = Counters::default();
-        let Layout::Enforce(skeleton) = &self.layout else { return Ok(counters) };
-        let sets = &skeleton.names.sets;
-        let read = snapshot::read_rules(&mut self.socket, TABLE, &skeleton.names.admit, |seen| {
-            let Some(traffic) = seen.traffic else { return };
-            let lookup = seen.rule.exprs.iter().find_map(|expr| match expr {
-                Expr::Lookup(set) => Some(set),
-                _ => None,
-            });
-            match lookup {
-                Some(set) if *set == sets.v4 => counters.admitted.v4 = traffic,
-                Some(set) if *set == sets.v6 => counters.admitted.v6 = traffic,
-                Some(_) => {}
-                None if seen.rule.exprs.contains(&Expr::CT_STATE) => counters.established = traffic,
-                None => counters.dropped = traffic,
-            }
-        });
-        match read {
-            Ok(_) | Err(NetlinkError::Refused { errno: Errno::ENOENT, .. }) => Ok(counters),
-            Err(error) => Err(classified(&error)),
-        }
     }
 
     /// Removals first: an interval that grows is removed and added, and the other way round they would overlap.
@@ -214,13 +187,6 @@ impl Session {
                 batch.intervals(kind, set, ranges.filter(|range| range.family() == family));
             }
         }
-    }
-
-    fn commit(&mut self, batch: Batch) -> Result<(), NetlinkError> {
-        #[cfg(feature = "testing")]
-        return self.faults.around(|| self.socket.commit(batch));
-        #[cfg(not(feature = "testing"))]
-        self.socket.commit(batch)
     }
 }
 

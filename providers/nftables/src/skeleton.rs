@@ -147,7 +147,7 @@ impl Skeleton {
         }
         let named = [&self.names.ports, &self.names.admit];
         for chain in
-            seen.own_chains().filter(|chain| !named.contains(&&chain.name) && self.marked(chain.comment.as_ref()))
+            seen.chains.iter().filter(|chain| !named.contains(&&chain.name) && self.marked(chain.comment.as_ref()))
         {
             mend.lines.push(format!("chain {} carries the mark of this target and is no part of it", chain.name));
             mend.stray_chains.push(chain.name.clone());
@@ -185,7 +185,7 @@ impl Skeleton {
         expected: &[Rule],
         mend: &mut Mend,
     ) -> ChainMend {
-        let Some(chain) = seen.own_chains().find(|chain| chain.name == name) else {
+        let Some(chain) = seen.chain(name) else {
             mend.lines.push(format!("chain {name} is missing"));
             return ChainMend::Create;
         };

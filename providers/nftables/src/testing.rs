@@ -19,6 +19,7 @@ use crate::snapshot;
 pub struct Faults {
     next: Arc<Mutex<Option<(usize, bool)>>>,
     overflow: Arc<AtomicBool>,
+    answers: Arc<Mutex<Option<usize>>>,
 }
 
 impl Faults {
@@ -31,6 +32,19 @@ impl Faults {
     /// No transaction fails.
     pub fn clear(&self) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The answer of this number, from now and from 0, cannot be read: its end is cut off. One dump is answered in as
+    /// many as it takes.
+    pub fn cut_answer(&self, number: usize) {
+        *self.answers.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
+    }
+
+    pub(crate) fn cut(&self, length: usize) -> usize {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = *answers == Some(0);
+        *answers = answers.and_then(|number| number.checked_sub(1));
+        if now { length - 1 } else { length }
     }
 
     /// Watches that begin from now on have the smallest receive buffer that the kernel allows.

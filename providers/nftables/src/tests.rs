@@ -14,7 +14,7 @@ use crate::netlink::wire::{self, msg};
 use crate::rule::{Expr, Rule};
 use crate::settings::{Established, Hook, Mode, Names, Protocol, Settings};
 use crate::skeleton::Skeleton;
-use crate::snapshot::{Stored, pair_up};
+use crate::stored::{Stored, pair_up};
 
 const SET: SetName<'static> = SetName { family: wire::family::INET, table: "tagwall", set: "edge-v4" };
 
@@ -202,7 +202,7 @@ fn check_pairs(elements: &[ElementSeen], ranges: &str, odd: &[&str]) {
 
 #[test]
 fn elements_pair_up() {
-    use ElementSeen::{CatchAll, End, Start};
+    use ElementSeen::{CatchAll, End, Expires, Start};
     let top = u128::from(u32::MAX);
     check_pairs(&[], "", &[]);
     check_pairs(&[Start(1), End(2)], "0.0.0.1/32", &[]);
@@ -215,6 +215,11 @@ fn elements_pair_up() {
     check_pairs(&[Start(0)], "0.0.0.0/0", &[]);
     check_pairs(&[Start(1), End(2), End(9)], "0.0.0.1/32", &["set s has an end without a beginning"]);
     check_pairs(&[Start(1), Start(4), End(6)], "0.0.0.1-0.0.0.3 0.0.0.4/31", &["set s has a beginning without an end"]);
+    check_pairs(
+        &[Start(1), Expires(1), End(2), Start(4), Expires(4), End(6)],
+        "0.0.0.1/32 0.0.0.4/31",
+        &["set s has an element with a timeout: what it admits would go by itself"],
+    );
     check_pairs(&[CatchAll], "0.0.0.0/0", &["set s has a catch-all element: it admits everybody"]);
 }
 

@@ -103,7 +103,7 @@ fn mend_skeleton(batch: &mut Batch, skeleton: &Skeleton, mend: &Mend) {
 /// objects go.
 pub(crate) fn removal(batch: &mut Batch, seen: &Structure, goes: impl Fn(Option<&str>) -> bool) -> u64 {
     let chains: Vec<&str> =
-        seen.own_chains().filter(|chain| goes(chain.comment.as_deref())).map(|chain| chain.name.as_str()).collect();
+        seen.chains.iter().filter(|chain| goes(chain.comment.as_deref())).map(|chain| chain.name.as_str()).collect();
     let sets: Vec<&str> =
         seen.sets.iter().filter(|set| goes(set.comment.as_deref())).map(|set| set.name.as_str()).collect();
     let count = (chains.len() + sets.len()) as u64;

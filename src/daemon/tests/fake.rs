@@ -239,6 +239,7 @@ fn report(comes: Comes) -> Report {
             before: PrefixSet::new(),
             after: PrefixSet::new(),
             left: PrefixSet::new(),
+            held: Vec::new(),
             steps: Steps::default(),
             skeleton: Skeleton::Intact,
             foreign: Vec::new(),

@@ -3,10 +3,10 @@
 //! Total: no bytes make it panic, read out of bounds or loop. What is cut off or longer than it may be is
 //! [`Malformed`], never a shorter answer: a set that seems to hold less than it does would be written over.
 
-use tagwall_provider::Family;
+use tagwall_provider::{Family, Traffic};
 
 use super::wire::{self, attr, msg};
-use crate::rule::{Cmp, Expr, Rule, RuleSeen, Traffic, Verdict};
+use crate::rule::{Cmp, Expr, Rule, RuleSeen, Verdict};
 
 /// The bytes are not what the kernel writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -184,6 +184,8 @@ pub(crate) enum ElementSeen {
     Start(u128),
     /// The address behind the last.
     End(u128),
+    /// What begins at this address goes by itself after a while.
+    Expires(u128),
     /// `*`, which every address matches that no other element does.
     CatchAll,
 }
@@ -220,6 +222,22 @@ pub(crate) fn generation(message: &Message<'_>) -> Result<u32, Malformed> {
         }
     }
     Err(Malformed)
+}
+
+/// Who made a generation, in words: the kernel tells the process by the name that it gave itself, at most 15 bytes, and
+/// its id in the first namespace of process ids.
+pub(crate) fn committer(message: &Message<'_>) -> Option<String> {
+    let (mut name, mut id) = (None, None);
+    for attribute in message.attributes().ok()? {
+        match attribute.ok()? {
+            (attr::GENERATION_PROCESS_NAME, value) => name = Some(text(value)),
+            (attr::GENERATION_PROCESS_ID, value) => id = be32(value).ok(),
+            _ => {}
+        }
+    }
+    // Anybody may call themselves anything.
+    let name = name?.replace(|letter: char| letter.is_control() || letter == '`', "?");
+    Some(id.map_or_else(|| format!("`{name}`"), |id| format!("`{name}` (pid {id})")))
 }
 
 pub(crate) fn table(message: &Message<'_>) -> Result<TableSeen, Malformed> {
@@ -292,39 +310,64 @@ pub(crate) fn elements(
     family: Family,
     mut each: impl FnMut(ElementSeen),
 ) -> Result<(), Malformed> {
+    keys(message, |ElementFields { key, flags, expires }| {
+        if flags & wire::ELEMENT_CATCH_ALL != 0 {
+            each(ElementSeen::CatchAll);
+            return Ok(());
+        }
+        let key = key.ok_or(Malformed)?;
+        let key = match family {
+            Family::V4 => be32(key)?.into(),
+            Family::V6 => array(key).map(u128::from_be_bytes).ok_or(Malformed)?,
+        };
+        if flags & wire::ELEMENT_INTERVAL_END != 0 {
+            each(ElementSeen::End(key));
+            return Ok(());
+        }
+        each(ElementSeen::Start(key));
+        if expires {
+            each(ElementSeen::Expires(key));
+        }
+        Ok(())
+    })
+}
+
+/// What is read of an element, whatever its key is of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ElementFields<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) flags: u32,
+    /// It goes by itself after a while.
+    expires: bool,
+}
+
+/// Hands over each element of one message of a dump.
+pub(crate) fn keys(
+    message: &Message<'_>,
+    mut each: impl FnMut(ElementFields<'_>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
     for attribute in message.attributes()? {
         let (attr::ELEMENTS_LIST, list) = attribute? else { continue };
         for element in Attributes(list) {
-            each(self::element(element?.1, family)?);
+            let mut fields = ElementFields::default();
+            for attribute in Attributes(element?.1) {
+                match attribute? {
+                    (attr::ELEMENT_FLAGS, value) => fields.flags = be32(value)?,
+                    (attr::ELEMENT_TIMEOUT | attr::ELEMENT_EXPIRATION, value) => fields.expires |= be64(value)? != 0,
+                    (attr::ELEMENT_KEY, value) => {
+                        for attribute in Attributes(value) {
+                            if let (attr::DATA_VALUE, value) = attribute? {
+                                fields.key = Some(value);
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            each(fields)?;
         }
     }
     Ok(())
-}
-
-fn element(bytes: &[u8], family: Family) -> Result<ElementSeen, Malformed> {
-    let (mut key, mut flags) = (None, 0);
-    for attribute in Attributes(bytes) {
-        match attribute? {
-            (attr::ELEMENT_FLAGS, value) => flags = be32(value)?,
-            (attr::ELEMENT_KEY, value) => {
-                for attribute in Attributes(value) {
-                    if let (attr::DATA_VALUE, value) = attribute? {
-                        key = Some(match family {
-                            Family::V4 => be32(value)?.into(),
-                            Family::V6 => array(value).map(u128::from_be_bytes).ok_or(Malformed)?,
-                        });
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    match key {
-        _ if flags & wire::ELEMENT_CATCH_ALL != 0 => Ok(ElementSeen::CatchAll),
-        Some(key) if flags & wire::ELEMENT_INTERVAL_END != 0 => Ok(ElementSeen::End(key)),
-        Some(key) => Ok(ElementSeen::Start(key)),
-        None => Err(Malformed),
-    }
 }
 
 pub(crate) fn rule(message: &Message<'_>) -> Result<RuleSeen, Malformed> {
@@ -386,7 +429,12 @@ fn expression(bytes: &[u8]) -> Result<(Expr, Option<Traffic>), Malformed> {
         "lookup" if number(2) == Some(1) && lacks(3) && number(5).unwrap_or(0) == 0 => {
             fields.iter().find(|field| field.0 == 1).map(|field| Expr::Lookup(text(field.1)))
         }
-        "immediate" if number(1) == Some(0) => nested(2).and_then(verdict).map(Expr::Verdict),
+        // A map from keys to verdicts or values: with a register to put them in.
+        "lookup" if !lacks(3) => Some(Expr::Other("map".to_owned())),
+        // How iptables rejects.
+        "target" if fields.contains(&(1, b"REJECT\0")) => Some(Expr::Other("reject".to_owned())),
+        "immediate" if number(1) != Some(0) => Some(Expr::Other("value".to_owned())),
+        "immediate" => nested(2).and_then(verdict).map(Expr::Verdict),
         _ => None,
     };
     Ok((expr.unwrap_or_else(other), None))

@@ -57,6 +57,8 @@ pub(crate) mod attr {
     pub(crate) const LIST_ELEMENT: u16 = 1;
 
     pub(crate) const GENERATION_ID: u16 = 1;
+    pub(crate) const GENERATION_PROCESS_ID: u16 = 2;
+    pub(crate) const GENERATION_PROCESS_NAME: u16 = 3;
 
     pub(crate) const TABLE_NAME: u16 = 1;
     pub(crate) const TABLE_FLAGS: u16 = 2;
@@ -103,6 +105,8 @@ pub(crate) mod attr {
     pub(crate) const ELEMENTS_LIST: u16 = 3;
     pub(crate) const ELEMENT_KEY: u16 = 1;
     pub(crate) const ELEMENT_FLAGS: u16 = 3;
+    pub(crate) const ELEMENT_TIMEOUT: u16 = 4;
+    pub(crate) const ELEMENT_EXPIRATION: u16 = 5;
 }
 
 /// `NF_INET_PRE_ROUTING`, `NF_INET_LOCAL_IN`

@@ -170,7 +170,7 @@ fn drop_policies_of_others_are_told() {
         let foreign = wait(edge().observe()).unwrap().foreign;
         assert_eq!(foreign.len(), 1, "{foreign:?}");
         assert_eq!(foreign[0].effect, ForeignEffect::Blocks);
-        assert!(foreign[0].description.starts_with("chain filter_INPUT of table inet firewalld drops on input"));
+        assert!(foreign[0].description.starts_with("chain filter_INPUT of table inet firewalld drops tcp port 8443"));
     });
 }
 

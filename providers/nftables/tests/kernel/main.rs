@@ -11,6 +11,7 @@ mod drift;
 mod extremes;
 mod foreign;
 mod names;
+mod others;
 mod packets;
 mod races;
 mod sets;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tagwall_nftables::{Established, Hook, Mode, Nftables, Settings};
-use tagwall_provider::{Family, PrefixSet, Provider};
+use tagwall_provider::{Counters, Desired, Family, PrefixSet, Provider};
 
 use crate::support::{Namespace, edge, in_namespace, list, nft, pass, prefixes, run, settings, wait};
 
@@ -103,7 +103,7 @@ fn allowed_and_refused() {
             });
             assert!(connect(HOST[family], HOST[family], 8443, PATIENCE).is_some(), "loopback is always admitted");
         }
-        let counters = wait(provider.counters()).unwrap();
+        let counters = wait(provider.observe()).unwrap().counters.unwrap();
         assert!(counters.admitted.v4.packets > 0 && counters.admitted.v6.packets > 0, "{counters:?}");
         assert!(counters.dropped.packets > 0 && counters.dropped.bytes > 0, "{counters:?}");
         // A target for IPv4 alone drops IPv6.
@@ -114,6 +114,62 @@ fn allowed_and_refused() {
         });
         wait(provider.withdraw()).unwrap();
         clients.run(|| assert!(connect(REFUSED[1], HOST[1], 8443, PATIENCE).is_some()));
+    });
+}
+
+/// What was counted stays while elements come and go, and is no part of what a change builds on.
+#[test]
+fn counters_survive_changes_of_elements() {
+    in_namespace(|| {
+        let clients = clients();
+        serve(8443);
+        let provider = edge();
+        let counters = || wait(provider.observe()).unwrap().counters;
+        assert_eq!(counters(), None, "nothing counts yet");
+        pass(&provider, &all());
+        assert_eq!(counters(), Some(Counters::default()));
+
+        let observed = wait(provider.observe()).unwrap();
+        clients.run(|| {
+            assert!(connect(ALLOWED[0], HOST[0], 8443, PATIENCE).is_some());
+            assert!(connect(REFUSED[1], HOST[1], 8443, IMPATIENCE).is_none());
+        });
+        // The last packets of the connection may be on their way, so at least so much was counted.
+        let before = counters().unwrap();
+        assert!(before.admitted.v4.packets >= 3 && before.admitted.v4.bytes > 3 * 40, "{before:?}");
+        assert_eq!((before.admitted.v6, before.established), Default::default());
+        assert!(before.dropped.packets > 0, "{before:?}");
+        assert_eq!(wait(provider.observe()).unwrap().revision.content, observed.revision.content);
+        // Worked out before anything was counted, and good all the same.
+        let more = all().union(&prefixes("198.51.100.0/24"));
+        let steps = provider.place(&observed, &Desired::listed(more.clone())).unwrap();
+        wait(provider.apply(&observed.revision, &steps)).unwrap();
+
+        for desired in [prefixes("203.0.113.0/24"), PrefixSet::default(), more] {
+            pass(&provider, &desired);
+            let after = counters().unwrap();
+            assert!(after.admitted.v4.packets >= before.admitted.v4.packets, "{before:?} {after:?}");
+            assert!(after.dropped.packets >= before.dropped.packets, "{before:?} {after:?}");
+        }
+        // The control: rules that are written again begin anew.
+        nft("flush chain inet tagwall edge-admit");
+        pass(&provider, &all());
+        assert_eq!(counters(), Some(Counters::default()));
+    });
+}
+
+/// A rule of somebody else's in our chain counts for nobody.
+#[test]
+fn only_our_own_rules_count() {
+    in_namespace(|| {
+        let clients = clients();
+        serve(8443);
+        let provider = edge();
+        pass(&provider, &all());
+        nft("insert rule inet tagwall edge-admit counter accept");
+        clients.run(|| assert!(connect(REFUSED[0], HOST[0], 8443, PATIENCE).is_some()));
+        assert!(list("chain inet tagwall edge-admit").contains("counter packets"));
+        assert_eq!(wait(provider.observe()).unwrap().counters, Some(Counters::default()));
     });
 }
 
@@ -182,7 +238,7 @@ fn check_established(established: Established) {
             clients.run(|| assert!(connect(ALLOWED[family], HOST[family], 8443, IMPATIENCE).is_none()));
             pass(&provider, &all());
         }
-        let counted = wait(provider.counters()).unwrap().established.packets;
+        let counted = wait(provider.observe()).unwrap().counters.unwrap().established.packets;
         assert_eq!(counted > 0, established == Established::Keep);
     });
 }
@@ -197,9 +253,10 @@ fn established_connections_are_kept() {
     check_established(Established::Keep);
 }
 
-/// Updates of a campaign: a twentieth by default, `TAGWALL_TEST_UPDATES=500` for the whole.
+/// Updates of a campaign: the whole with `TAGWALL_SOAK`, else a twentieth; `TAGWALL_TEST_UPDATES` says another number.
 fn updates() -> u64 {
-    std::env::var("TAGWALL_TEST_UPDATES").map_or(25, |updates| updates.parse().unwrap())
+    let usual = if std::env::var_os("TAGWALL_SOAK").is_some() { 500 } else { 25 };
+    std::env::var("TAGWALL_TEST_UPDATES").map_or(usual, |updates| updates.parse().unwrap())
 }
 
 /// What a campaign saw.

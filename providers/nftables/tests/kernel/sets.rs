@@ -142,11 +142,35 @@ fn other_sets_are_refused() {
     check_unusable("set a { type ipv4_addr . inet_service; flags interval; }", "has keys of several fields");
     check_unusable("set a { type ipv4_addr; flags interval, timeout; timeout 1d; }", "has a default timeout");
     check_unusable("set a { type ipv4_addr; flags dynamic; }", "is dynamic");
+    check_unusable("set a { type ipv4_addr; flags dynamic, timeout; timeout 1m; }", "is dynamic");
+    check_unusable("set a { type ipv4_addr; flags timeout; }", "lacks the flag `interval`");
     check_unusable("map a { type ipv4_addr : verdict; flags interval; }", "is a map");
     check_unusable("set b { type ipv4_addr; flags interval; }", "there is no set a in table inet mine");
     in_namespace(|| {
         let error = wait(Nftables::new(filling(Some("a"), None, true)).unwrap().observe()).unwrap_err();
         assert_eq!(error.to_string(), "there is no table inet mine");
+    });
+}
+
+/// An element that goes by itself leaves a gap, however right it is now: it is drift, and made to stay.
+#[test]
+fn elements_with_a_timeout_are_made_to_stay() {
+    in_namespace(|| {
+        nft("table inet mine { set a { type ipv4_addr; flags interval, timeout; }; }");
+        let provider = Nftables::new(filling(Some("a"), None, true)).unwrap();
+        let desired = prefixes("192.0.2.0/24 198.51.100.0/24 203.0.113.7/32");
+        pass(&provider, &desired);
+        assert!(pass(&provider, &desired).0.is_empty(), "what tagwall adds stays");
+        nft("delete element inet mine a { 198.51.100.0/24, 203.0.113.7 }
+            add element inet mine a { 198.51.100.0/24 timeout 1h, 203.0.113.7 timeout 30m expires 20m }");
+        assert!(list("set inet mine a").contains("expires"), "the control: they would go");
+        let Skeleton::Drifted(lines) = wait(provider.observe()).unwrap().skeleton else { panic!("not seen") };
+        assert_eq!(lines, ["set a has an element with a timeout: what it admits would go by itself"]);
+        assert_eq!(pass(&provider, &desired).1.calls, 1);
+        let listing = list("set inet mine a");
+        assert!(!listing.contains("expires"), "{listing}");
+        assert_eq!(admitted(), desired);
+        assert!(pass(&provider, &desired).0.is_empty());
     });
 }
 

@@ -203,7 +203,7 @@ impl<'a> Bench<'a> {
         let admitted = self.rig.admitted(target).await;
         let by_others = seen.foreign.iter().filter_map(|foreign| match &foreign.effect {
             ForeignEffect::Admits(prefixes) => Some(prefixes),
-            ForeignEffect::Blocks | ForeignEffect::Occupies => None,
+            _ => None,
         });
         let by_others = by_others.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes));
         let (missing, surplus) = (wanted.difference(&admitted).difference(&by_others), admitted.difference(wanted));

@@ -1,0 +1,143 @@
+//! `tagwall rollback`: back to what an earlier pass enforced, and no further until somebody says so.
+
+use std::collections::BTreeMap;
+
+use super::args::{Global, Rollback};
+use super::context::{Context, Without};
+use super::output::Output;
+use super::{CliError, sync};
+use crate::audit::{self, Decided};
+use crate::config::Target;
+use crate::exit::ExitStatus;
+use crate::generation::Enforced;
+use crate::reconcile::{Memory, Options, Purpose, again};
+use crate::report::{Failure, Outcome, text};
+use crate::state::{Decision, State};
+
+pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Result<ExitStatus, CliError> {
+    let mut context = Context::load(global, Without::Error, output)?;
+    let _lock = if args.dry_run { None } else { context.lock(output).await? };
+    let context = context;
+    let targets = context.targets(&args.target)?;
+    let back = chosen(&context, &targets, args.to, output)?;
+    let pinned = pinned(&context, &back, args.reason.as_deref());
+    let memory = Memory { state: &pinned, recent: &back, ..context.memory() };
+    let mut kept = context.kept(&args.target)?;
+    kept.retain(|kept| back.contains_key(&kept.target.name));
+    let mut options = Options {
+        purpose: if args.dry_run { Purpose::DryRun } else { Purpose::Enforce },
+        overrides: Vec::new(),
+        own_session: if args.yes { None } else { sync::own_session() },
+        restores: false,
+        now: context.now,
+    };
+    if !args.dry_run && options.own_session.is_some() {
+        let look = Options { purpose: Purpose::DryRun, ..options.clone() };
+        let report = again(None, &context.config, memory, &kept, &look).await;
+        if sync::would_cut_session(&report) {
+            output.say(text::render(&report, output.detail()));
+            if !output.ask("Go on and cut your own connection?") {
+                sync::print(&report, args.format, output)?;
+                return Ok(report.exit_status());
+            }
+            options.own_session = None;
+        }
+    }
+    if !args.dry_run {
+        // Remembered first: what is not pinned the next pass would undo.
+        context.state_dir.save(&pinned)?;
+    }
+    let mut report = again(None, &context.config, memory, &kept, &options).await;
+    if !args.dry_run {
+        let told = |result: Result<(), _>| result.err().map(|error| Failure::of(&error, None).message);
+        let decided = Decided {
+            time: context.now.to_string(),
+            event: "rollback",
+            targets: back.keys().map(String::as_str).collect(),
+            user: audit::user(),
+            reason: args.reason.as_deref(),
+            generation: args.to,
+            removed: None,
+        };
+        report.warnings.extend(told(context.state_dir.audit(&decided)));
+        if let Some(line) = audit::Pass::of(&report, &context.config, "rollback", args.reason.as_deref(), None) {
+            report.warnings.extend(told(context.state_dir.audit(&line)));
+        }
+        let mut state = pinned.clone();
+        for target in &report.targets {
+            let record = state.targets.entry(target.target.name.clone()).or_default();
+            record.last_attempt = Some(context.now);
+            if matches!(target.outcome, Outcome::InSync(_) | Outcome::Applied(..)) {
+                record.last_verified = Some(context.now);
+            }
+        }
+        report.warnings.extend(told(context.state_dir.save(&state)));
+    }
+    sync::print(&report, args.format, output)?;
+    Ok(report.exit_status())
+}
+
+/// Which generation each target goes back to.
+fn chosen(
+    context: &Context,
+    targets: &[&Target],
+    to: Option<u64>,
+    output: Output,
+) -> Result<BTreeMap<String, (u64, Enforced)>, CliError> {
+    let generations = context.state_dir.generations();
+    let failed = |error| CliError::Failed(Failure::of(&error, None));
+    let owned = |number: u64| -> Result<_, CliError> {
+        let generation = generations.read(number).map_err(failed)?;
+        Ok(generation.filter(|generation| generation.owner == context.config.owner))
+    };
+    let mut back = BTreeMap::new();
+    if let Some(number) = to {
+        let missing = || CliError::NoGeneration(format!("there is no generation {number}"));
+        let mut generation = owned(number)?.ok_or_else(missing)?;
+        for target in targets {
+            match generation.targets.remove(&target.name) {
+                Some(enforced) => {
+                    back.insert(target.name.clone(), (number, enforced));
+                }
+                None => {
+                    output.warn(format!("generation {number} does not know target `{}`: it is left alone", target.name))
+                }
+            }
+        }
+    } else {
+        let mut numbers = generations.numbers()?;
+        numbers.reverse();
+        for target in targets {
+            let mut warnings = Vec::new();
+            let Some((now, enforced)) = context.memory().enforced(&context.config, &target.name, &mut warnings) else {
+                continue;
+            };
+            for number in numbers.iter().filter(|number| **number < now) {
+                // One that is damaged is passed over: it is not what is asked for.
+                let found = owned(*number).ok().flatten().and_then(|mut older| older.targets.remove(&target.name));
+                if let Some(older) = found.filter(|older| !older.is_same(&enforced)) {
+                    back.insert(target.name.clone(), (*number, older));
+                    break;
+                }
+            }
+        }
+    }
+    if back.is_empty() {
+        return Err(CliError::NoGeneration("there is no earlier generation of these targets".to_owned()));
+    }
+    Ok(back)
+}
+
+/// The state in which these targets stay where they go.
+fn pinned(context: &Context, back: &BTreeMap<String, (u64, Enforced)>, reason: Option<&str>) -> State {
+    let mut state = context.state.clone();
+    state.owner.get_or_insert_with(|| context.config.owner.clone());
+    for (name, (number, _)) in back {
+        let record = state.targets.entry(name.clone()).or_default();
+        record.generation = Some(*number);
+        record.pinned = Some(Decision::now(context.now, reason));
+        record.withdrawn = None;
+        record.unconfirmed = None;
+    }
+    state
+}
