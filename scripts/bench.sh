@@ -14,4 +14,8 @@ run_benches() {
         in_namespaces env TAGWALL_BENCH_NAMESPACE=1 \
             cargo bench --quiet --locked --offline --workspace --bench "$name" -- "$@"
     done
+    printf '\n=== idle\n'
+    # shellcheck source=scripts/idle.sh
+    source scripts/idle.sh
+    if [[ ${1-} == --quick ]]; then measure_idle 10; else measure_idle 300; fi
 }

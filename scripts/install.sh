@@ -114,6 +114,15 @@ need_fuzz() {
     install_wanted
 }
 
+# What a root to boot is made and used with.
+need_systemd_root() {
+    wants "have debootstrap || have /usr/sbin/debootstrap" debootstrap debootstrap "makes the root that tests boot"
+    wants "[[ -e /usr/share/keyrings/debian-archive-keyring.gpg || -e /usr/share/keyrings/ubuntu-archive-keyring.gpg ]]" \
+        debian-archive-keyring debian-keyring "checks what debootstrap fetches"
+    wants "have openssl" openssl openssl "makes a certificate for the feed that the booted host fetches from"
+    install_wanted
+}
+
 need_rust() {
     local oldest
     oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
