@@ -283,6 +283,9 @@ pub struct Resume {
     /// Only these targets
     #[arg(short, long, value_name = "NAME")]
     pub target: Vec<String>,
+    /// Everything, also where several people decided
+    #[arg(long, conflicts_with = "target")]
+    pub all: bool,
     /// Why; written to the audit file
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -93,9 +93,13 @@ impl List {
     /// What it still admits of what was dropped.
     pub fn holds(&self, dropped: &Dropped) -> Held {
         let Held { prefixes, until } = dropped.held(self.grace);
-        let families = self.families.iter().map(|family| prefixes.only(*family));
-        let wanted = families.fold(PrefixSet::new(), |sum, of| sum.union(&of));
-        Held { prefixes: wanted.difference(&self.exclude), until }
+        Held { prefixes: self.wanted(&prefixes), until }
+    }
+
+    /// What it admits of these addresses: of its families, and not excluded.
+    pub fn wanted(&self, addresses: &PrefixSet) -> PrefixSet {
+        let families = self.families.iter().map(|family| addresses.only(*family));
+        families.fold(PrefixSet::new(), |sum, of| sum.union(&of)).difference(&self.exclude)
     }
 }
 

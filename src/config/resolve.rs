@@ -23,6 +23,7 @@ const DEFAULT_CRON: &str = "23 */6 * * *";
 const DEFAULT_JITTER: Duration = Duration::from_secs(10 * 60);
 const DEFAULT_GENERATIONS: usize = 32;
 const DEFAULT_CONFIRM: Duration = Duration::from_secs(30);
+const LONGEST_CONFIRM: Duration = Duration::from_secs(60);
 const DEFAULT_STALE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
 
 pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Problem> {
@@ -153,6 +154,10 @@ fn resolve_confirm(key: &str, raw: Option<raw::Confirm>, relative_to: &Path) -> 
     let timeout = raw.timeout.map_or(DEFAULT_CONFIRM, |span| span.0);
     if timeout.is_zero() {
         return Err((format!("{key}.timeout"), "must be more than nothing".to_owned()));
+    }
+    if timeout > LONGEST_CONFIRM {
+        let problem = "is longer than 60 s: other commands wait for it, and no drift is mended meanwhile";
+        return Err((format!("{key}.timeout"), problem.to_owned()));
     }
     Ok(Some(Confirm { by, timeout }))
 }

@@ -27,6 +27,8 @@ pub struct Report {
     pub started: Timestamp,
     /// What the pass was run for.
     pub purpose: Purpose,
+    /// The command that does what a dry run shows.
+    pub verb: &'static str,
     /// The publication it went by, if one was had.
     pub publication: Option<Published>,
     /// What an operator should know and need not act on at once.
@@ -260,6 +262,7 @@ impl Report {
         Self {
             started: options.now,
             purpose: options.purpose,
+            verb: options.verb,
             publication,
             warnings: Vec::new(),
             overridden: Vec::new(),
