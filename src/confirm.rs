@@ -6,20 +6,18 @@
 
 use std::net::{IpAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use crate::config::Target;
 use crate::plan::Plan;
+use crate::program;
 use crate::report::Failure;
 
 /// How long to wait before asking again within the time that is given.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How much of what a command says is told.
-const SAID: usize = 300;
 
 /// Who is asked, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,51 +44,33 @@ impl Confirm {
     /// What the last answer was.
     pub async fn ask(&self, target: &Target, plan: &Plan) -> Result<(), String> {
         let until = Instant::now() + self.timeout;
-        let mut last = "no answer".to_owned();
         loop {
-            let asked = async {
-                match &self.by {
-                    By::Command(command) => run(command, target, plan).await,
-                    By::UrlFile(path) => post(&read_url(path)?, target, plan).await,
-                }
+            let left = until - Instant::now();
+            let asked = match &self.by {
+                By::Command(command) => run(command, target, plan, left).await,
+                By::UrlFile(path) => timeout(left, async { post(&read_url(path)?, target, plan).await })
+                    .await
+                    .unwrap_or_else(|_| Err(format!("no answer within {} s", left.as_secs()))),
             };
-            match timeout_at(until, asked).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(why)) => last = why,
-                Err(_) => return Err(format!("{last} within {} s", self.timeout.as_secs())),
+            match asked {
+                Err(why) if Instant::now() + AGAIN >= until => return Err(why),
+                Err(_) => sleep(AGAIN).await,
+                Ok(()) => return Ok(()),
             }
-            if Instant::now() + AGAIN >= until {
-                return Err(last);
-            }
-            sleep(AGAIN).await;
         }
     }
 }
 
-async fn run(command: &[String], target: &Target, plan: &Plan) -> Result<(), String> {
-    let (program, arguments) = command.split_first().ok_or("the command is empty")?;
+async fn run(command: &[String], target: &Target, plan: &Plan, patience: Duration) -> Result<(), String> {
     let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
-    let child = tokio::process::Command::new(program)
-        .args(arguments)
-        .env("TAGWALL_TARGET", &target.name)
-        .env("TAGWALL_PROTOCOL", target.protocol.name())
-        .env("TAGWALL_PORTS", ports.join(" "))
-        .env("TAGWALL_ADDED", plan.added().changing.len().to_string())
-        .env("TAGWALL_REMOVED", plan.removed().changing.len().to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    let output = child.map_err(|error| format!("cannot run `{program}`: {error}"))?.wait_with_output().await;
-    let output = output.map_err(|error| format!("cannot wait for `{program}`: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(SAID).collect();
-    let said = if said.is_empty() { said } else { format!(": {said}") };
-    Err(format!("`{program}` ended with {}{said}", output.status))
+    let variables = [
+        ("TAGWALL_TARGET", target.name.clone()),
+        ("TAGWALL_PROTOCOL", target.protocol.name().to_owned()),
+        ("TAGWALL_PORTS", ports.join(" ")),
+        ("TAGWALL_ADDED", plan.added().changing.len().to_string()),
+        ("TAGWALL_REMOVED", plan.removed().changing.len().to_string()),
+    ];
+    program::run(command, &variables, b"", patience).await.map_err(|error| error.to_string())
 }
 
 async fn post(url: &Url, target: &Target, plan: &Plan) -> Result<(), String> {

@@ -80,6 +80,8 @@ pub(crate) struct Work<'a> {
     measured: bool,
     /// Refusals that an override let through.
     pub(crate) overridden: Vec<Refusal>,
+    /// How often it moved between reading and writing.
+    pub(crate) conflicts: u32,
     /// What an attempt has done that could not be verified at once.
     done: Option<(Box<Plan>, Applied)>,
     config: &'a Config,
@@ -102,7 +104,7 @@ impl<'a> Work<'a> {
         let measured = aim.lists.iter().all(|(name, list)| list.measured || is_new(name, target, state));
         let of_lists = aim.lists.values().flat_map(|list| list.standing.clone());
         let standing = aim.brakes.iter().cloned().chain(of_lists).collect();
-        Self { target, desired, standing, measured, overridden: Vec::new(), done: None, config, options }
+        Self { target, desired, standing, measured, overridden: Vec::new(), conflicts: 0, done: None, config, options }
     }
 
     /// Brings the target to what it should admit, or says why not. Reads and plans again where it moved meanwhile.
@@ -113,9 +115,10 @@ impl<'a> Work<'a> {
                 Ok(outcome) => return outcome,
                 Err(ProviderError::Conflict(cause)) if attempt < CONFLICT_ATTEMPTS => {
                     tracing::debug!(target_name = %self.target.name, attempt, %cause, "the target moved");
-                    attempt += 1;
+                    (attempt, self.conflicts) = (attempt + 1, self.conflicts + 1);
                 }
                 Err(error @ ProviderError::Conflict(_)) => {
+                    self.conflicts += 1;
                     let hint = "something else keeps changing this firewall at the same time";
                     return Outcome::Failed(Failure::of_provider(&error, Some(hint)));
                 }

@@ -236,9 +236,13 @@ async fn enforce_all(
     for canaries in [true, false] {
         let wave = targets.iter().enumerate().filter(|(_, kept)| kept.target.canary == canaries);
         let bring = |(place, kept)| {
-            let mut one = One { kept, ground, config, memory, options, overridden: Vec::new(), warnings: Vec::new() };
+            let (overridden, warnings, conflicts) = Default::default();
+            let mut one = One { kept, ground, config, memory, options, overridden, warnings, conflicts };
             let stopped = stopped.clone();
-            async move { (place, one.bring(stopped).await, one.overridden, one.warnings) }
+            async move {
+                let told = one.bring(stopped).await;
+                (place, TargetReport { conflicts: one.conflicts, ..told }, one.overridden, one.warnings)
+            }
         };
         let done: Vec<_> = stream::iter(wave).map(bring).buffer_unordered(SIDE_BY_SIDE).collect().await;
         if options.purpose == Purpose::Enforce && !matches!(ground, Ground::Remembered) {
@@ -278,6 +282,7 @@ struct One<'a> {
     options: &'a Options,
     overridden: Vec<Refusal>,
     warnings: Vec<String>,
+    conflicts: u32,
 }
 
 impl One<'_> {
@@ -324,6 +329,7 @@ impl One<'_> {
         let mut work = Work::new(self.kept.target, aim, self.memory.state, self.config, self.options);
         let outcome = tokio::time::timeout(PATIENCE, work.run(provider)).await;
         self.overridden.append(&mut work.overridden);
+        self.conflicts += work.conflicts;
         outcome.unwrap_or_else(|_| {
             Outcome::Failed(Failure {
                 message: format!("the firewall was not done within {} minutes", PATIENCE.as_secs() / 60),

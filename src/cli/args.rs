@@ -133,6 +133,9 @@ pub struct Sync {
     /// Do not ask, even where the change would cut your own connection
     #[arg(short, long)]
     pub yes: bool,
+    /// Write metrics after the pass, for node_exporter's collector of text files
+    #[arg(long, value_name = "FILE.prom", conflicts_with = "dry_run")]
+    pub metrics_file: Option<PathBuf>,
     /// How to say it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
@@ -177,6 +180,9 @@ pub struct Check {
     /// Look at the file alone, not at this host
     #[arg(long)]
     pub no_environment: bool,
+    /// Send a test to everybody who is to be told
+    #[arg(long, conflicts_with = "no_environment")]
+    pub notify: bool,
 }
 
 /// `prefixes`.

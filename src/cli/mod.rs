@@ -5,6 +5,7 @@ mod check;
 mod context;
 mod generate;
 mod history;
+mod metrics_file;
 mod output;
 mod pause;
 mod prefixes;
@@ -21,8 +22,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Log};
 use crate::exit::ExitStatus;
+use crate::log;
 use crate::report::{Class, Failure, json};
 use crate::source::SourceError;
 use crate::state::StateError;
@@ -41,10 +43,14 @@ pub fn main() -> ExitCode {
         }
     };
     let output = Output::new(&cli.global);
+    let asked = log::Asked {
+        verbose: cli.global.verbose,
+        quiet: cli.global.quiet,
+        // What a daemon does is what its log says: nobody sees a result.
+        daemon: matches!(cli.command, Command::Run),
+    };
+    log::start(log_settings(&cli.global), asked, output.colours_stderr());
     let is_json = cli.command.is_json();
-    // What a daemon does is what its log says: nobody sees a result.
-    let floor = u8::from(matches!(cli.command, Command::Run) && !cli.global.quiet);
-    log(cli.global.verbose.max(floor), output.colours_stderr());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(CliError::from).and_then(|runtime| {
         let result = runtime.block_on(run(cli, output));
@@ -79,22 +85,9 @@ async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
     }
 }
 
-/// Sends the log to stderr. `TAGWALL_LOG` takes filters (`tagwall=debug`).
-fn log(verbose: u8, colours: bool) {
-    use tracing_subscriber::EnvFilter;
-    let default = match verbose {
-        0 => "warn",
-        1 => "tagwall=info,tagwall_nftables=info,warn",
-        _ => "tagwall=debug,tagwall_nftables=debug,info",
-    };
-    let filter = EnvFilter::try_from_env("TAGWALL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .without_time();
-    // Only a test that runs two commands in one process finds one set already.
-    let _ = subscriber.try_init();
+/// What the configuration says of the log, where it can be read: what is wrong with it is told by the command itself.
+fn log_settings(global: &args::Global) -> Log {
+    context::configured(global, context::Without::Defaults).map(|(config, _)| config.log).unwrap_or_default()
 }
 
 /// Why a command could not do its work.

@@ -56,6 +56,7 @@ pub(super) async fn resume(global: &Global, args: &Resume, output: Output) -> Re
     written(&context, "resume", &names, args.reason.as_deref(), output);
     drop(lock);
     let pass = Sync {
+        metrics_file: None,
         dry_run: false,
         target: names,
         defaults: false,

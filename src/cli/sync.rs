@@ -1,13 +1,14 @@
 //! `tagwall sync`: one pass.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use tagwall_provider::Limit;
 
 use super::args::{Format, Global, Sync};
 use super::context::{Context, Without};
 use super::output::Output;
-use super::{CliError, progress};
+use super::{CliError, metrics_file, progress};
 use crate::exit::ExitStatus;
 use crate::reconcile::{Options, OwnSession, Pass, Purpose, pass};
 use crate::record::Record;
@@ -19,6 +20,7 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
         (false, true) => Without::Defaults,
         (false, false) => Without::Error,
     };
+    let begun = Instant::now();
     let mut context = Context::load(global, without, output)?;
     // A dry run writes nothing, so it needs no lock and no state directory.
     let _lock = if args.dry_run { None } else { context.lock(output).await? };
@@ -64,6 +66,9 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
         };
         let warnings = pass.write().warnings;
         report.warnings.extend(warnings);
+    }
+    if let Some(path) = &args.metrics_file {
+        report.warnings.extend(metrics_file::write(path, &context, &report, begun));
     }
     print(&report, args.format, output)?;
     Ok(report.exit_status())

@@ -8,6 +8,7 @@ mod percent;
 pub mod raw;
 mod resolve;
 mod span;
+pub mod telling;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use grace::RemovalGrace;
 pub use percent::Percent;
 pub use raw::{Hook, Policy, Protocol, SpecialSpace};
 pub use span::TimeSpan;
+pub use telling::{Listen, Log, Receiver};
 
 /// A configuration, resolved.
 #[derive(Clone, Debug)]
@@ -51,6 +53,12 @@ pub struct Config {
     pub lists: BTreeMap<String, List>,
     /// Where, in the order of their names.
     pub targets: Vec<Target>,
+    /// Where the daemon answers over HTTP; nowhere where it is `None`.
+    pub listen: Option<Listen>,
+    /// How and how much is logged.
+    pub log: Log,
+    /// Who is told of changes and of trouble, in the order of their names.
+    pub receivers: Vec<Receiver>,
 }
 
 /// Where a configuration came from.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::telling::raw as telling;
 use super::{Percent, RemovalGrace, TimeSpan};
 
 /// The configuration of tagwall.
@@ -29,6 +30,12 @@ pub struct Config {
     pub confirm: Option<Confirm>,
     /// Where tagwall keeps what it has to remember.
     pub state: State,
+    /// Where the daemon tells how things stand.
+    pub metrics: telling::Metrics,
+    /// How and how much is logged.
+    pub log: telling::Log,
+    /// Who is told of changes and of trouble, by name.
+    pub notify: telling::Receivers,
 }
 
 /// Who is asked from outside whether a change did well. Where nobody says so in time, the change is taken back and the

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use tagwall_provider::{Family, IpNet, Ipv4Net, OwnerMark, PrefixSet};
 use url::Url;
 
-use super::{Backend, Config, List, Origin, Target, raw};
+use super::{Backend, Config, List, Origin, Target, raw, telling};
 use crate::confirm::{By, Confirm};
 use crate::limits::Limits;
 use crate::schedule::{LONGEST_JITTER, Schedule};
@@ -64,6 +64,9 @@ pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Proble
         schedule: resolve_schedule(&raw.schedule, &owner)?,
         stale: raw.limits.stale.map_or(DEFAULT_STALE, |span| span.0),
         state_dir: raw.state.dir.map(|dir| relative_to.join(dir)),
+        listen: telling::resolve_metrics(&raw.metrics)?,
+        log: telling::resolve_log(&raw.log),
+        receivers: telling::resolve_receivers(raw.notify, relative_to)?,
         generations,
         sha256: None,
         origin,

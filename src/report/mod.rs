@@ -48,7 +48,9 @@ pub struct Published {
     pub change_number: u64,
     /// The date in its file name.
     pub date: Option<Date>,
-    /// Days since that date, or since a pass first saw these bytes.
+    /// That date, or when a pass first saw these bytes: what its age is counted from.
+    pub since: Timestamp,
+    /// Days since then.
     pub age_days: i64,
     /// The hash of its bytes.
     pub sha256: Digest,
@@ -67,6 +69,8 @@ pub struct TargetReport {
     pub target: Target,
     /// What became of it.
     pub outcome: Outcome,
+    /// How often it was read and planned again because it moved meanwhile.
+    pub conflicts: u32,
     /// Where the outcome is that nothing new was enforced: what came of keeping it as it was.
     pub fallback: Option<Fallback>,
     /// The generation that it was brought to, where that was the aim.
@@ -169,6 +173,7 @@ impl Published {
             cloud: publication.cloud,
             change_number: publication.change_number,
             date: publication.date,
+            since,
             age_days: now.duration_since(since).as_hours().max(0) / 24,
             sha256: publication.sha256,
             origin: publication.origin.clone(),
@@ -181,7 +186,7 @@ impl Published {
 impl TargetReport {
     /// The report of one target.
     pub fn new(target: &Target, outcome: Outcome) -> Self {
-        Self { target: target.clone(), outcome, fallback: None, generation: None, pinned: false }
+        Self { target: target.clone(), outcome, fallback: None, generation: None, pinned: false, conflicts: 0 }
     }
 
     /// Its plan, where there is one.

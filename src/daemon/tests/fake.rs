@@ -236,6 +236,7 @@ fn report(comes: Comes) -> Report {
     };
     let plan = || {
         Box::new(Plan {
+            counters: None,
             before: PrefixSet::new(),
             after: PrefixSet::new(),
             left: PrefixSet::new(),

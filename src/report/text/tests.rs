@@ -19,6 +19,7 @@ fn report(purpose: Purpose, outcome: Outcome) -> Report {
         cloud: Cloud::Public,
         change_number: 376,
         date: Some(date(2025, 11, 10)),
+        since: "2025-11-24T00:00:00Z".parse().unwrap(),
         age_days: 1,
         sha256: Digest([0; 32]),
         origin: "https://download.microsoft.com/…/ServiceTags_Public_20251110.json".to_owned(),
