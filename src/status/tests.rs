@@ -91,12 +91,12 @@ fn a_look_at_drift_that_finds_nothing_ends_no_refusal() {
 
 #[test]
 fn what_cannot_be_read_stays_as_last_seen_with_its_time() {
-    let status = status(vec![(true, in_sync()), (true, failed())]);
-    let target = &status.targets[0];
+    let seen = status(vec![(true, in_sync()), (true, failed())]);
+    let target = &seen.targets[0];
     let read = target.read.as_ref().unwrap();
     assert_eq!((read.at, target.last_attempt, target.last_success), (at(1), Some(at(2)), Some(at(1))));
     assert_eq!(read.enforced.ipv4.addresses.to_string(), "256");
-    assert!(super::tests::status(vec![(true, failed())]).targets[0].read.is_none());
+    assert!(status(vec![(true, failed())]).targets[0].read.is_none());
 }
 
 #[test]
