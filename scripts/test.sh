@@ -5,7 +5,7 @@
 # is compiled once, and checked once for clippy. Another `-p` or `--features` would choose other features of shared
 # dependencies and compile them again.
 
-all_steps=(shell words fetch format deny clippy slim tests doctests doc docs demo observability fuzz)
+all_steps=(shell words fetch format deny clippy slim tests doctests doc docs demo observability systemd fuzz)
 report=() skips=() failed=no summary='no test was run'
 
 run_steps() {
@@ -148,6 +148,25 @@ step_observability() {
     local tagwall
     tagwall=$(tagwall_of_tests)
     in_namespaces python3 scripts/observability.py "$tagwall"
+}
+
+# tagwall under a systemd that is booted for it, with the units of packaging/systemd.
+step_systemd() {
+    local tagwall said status=0
+    # shellcheck source=scripts/systemd.sh
+    source scripts/systemd.sh
+    said=$(why_no_systemd)
+    if [[ -n $said ]]; then
+        skip "no systemd was booted: $said"
+        return
+    fi
+    need_systemd_root
+    tagwall=$(tagwall_of_tests)
+    said=$(mktemp)
+    run_under_systemd "$tagwall" | tee "$said" || status=$?
+    sed -n 's/^ *SKIPPED: /SKIPPED: /p' "$said" >>"$skipped_file"
+    rm -f "$said"
+    return "$status"
 }
 
 step_fuzz() {

@@ -21,6 +21,7 @@
 
 pub mod accept;
 pub mod audit;
+mod chain;
 pub mod cli;
 pub mod config;
 pub mod confirm;
@@ -38,6 +39,7 @@ pub mod listening;
 pub mod log;
 pub mod notify;
 pub mod plan;
+mod program;
 pub mod reconcile;
 pub mod record;
 pub mod report;

@@ -95,6 +95,23 @@ pub enum Command {
     Generate(Generate),
 }
 
+impl Command {
+    /// Whether a program is to read the result.
+    pub(super) const fn is_json(&self) -> bool {
+        match self {
+            Self::Sync(Sync { format, .. })
+            | Self::Status(Status { format, .. })
+            | Self::Tags(Tags { format, .. })
+            | Self::History(History { format, .. })
+            | Self::Rollback(Rollback { format, .. })
+            | Self::Resume(Resume { format, .. })
+            | Self::Restore(Restore { format, .. }) => matches!(format, Format::Json),
+            Self::Prefixes(Prefixes { format, .. }) => matches!(format, PrefixFormat::Json),
+            Self::Run | Self::Check(_) | Self::Withdraw(_) | Self::Generate(_) | Self::Pause(_) => false,
+        }
+    }
+}
+
 /// `sync`.
 #[derive(Debug, Args)]
 pub struct Sync {
@@ -266,6 +283,9 @@ pub struct Resume {
     /// Only these targets
     #[arg(short, long, value_name = "NAME")]
     pub target: Vec<String>,
+    /// Everything, also where several people decided
+    #[arg(long, conflicts_with = "target")]
+    pub all: bool,
     /// Why; written to the audit file
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

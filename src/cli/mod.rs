@@ -18,7 +18,6 @@ mod sync;
 mod tags;
 mod withdraw;
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -26,7 +25,7 @@ use clap::Parser as _;
 use crate::config::{ConfigError, Log};
 use crate::exit::ExitStatus;
 use crate::log;
-use crate::report::Failure;
+use crate::report::{Class, Failure, json};
 use crate::source::SourceError;
 use crate::state::StateError;
 use args::{Cli, Command};
@@ -51,6 +50,7 @@ pub fn main() -> ExitCode {
         daemon: matches!(cli.command, Command::Run),
     };
     log::start(log_settings(&cli.global), asked, output.colours_stderr());
+    let is_json = cli.command.is_json();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(CliError::from).and_then(|runtime| {
         let result = runtime.block_on(run(cli, output));
@@ -61,7 +61,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => status.into(),
         Err(error) => {
-            error.tell(output);
+            error.tell(output, is_json);
             error.exit_status().into()
         }
     }
@@ -144,11 +144,23 @@ impl CliError {
         }
     }
 
-    fn tell(&self, output: Output) {
+    /// Tells people on stderr, and on stdout the program that asked for JSON.
+    fn tell(&self, output: Output, is_json: bool) {
+        let failure = self.failure();
+        let mut error = json::Error::from(&failure);
         if let Self::Refused(refusals) = self {
             output.refusals(refusals);
-            return;
+            error = refusals.first().map_or(error, json::Error::from);
+        } else {
+            output.error(&failure.message, failure.hint.as_deref());
         }
+        // Where a result could not be written, nothing more can.
+        if is_json && !matches!(self, Self::Io(_)) {
+            let _ = output.json(&json::NoReport { schema: 1, error });
+        }
+    }
+
+    fn failure(&self) -> Failure {
         let hint = match self {
             Self::NoConfig => Some(
                 "`tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, \
@@ -176,7 +188,12 @@ impl CliError {
             Self::Failed(failure) => failure.hint.clone(),
             Self::Config(_) | Self::State(_) | Self::Refused(_) | Self::Io(_) => None,
         };
-        let error: &dyn Error = self;
-        output.error(Failure::of(error, None).message, hint.as_deref());
+        let class = match self {
+            Self::State(StateError::Locked { .. }) => Class::Transient,
+            Self::Source(error) if error.is_transient() => Class::Transient,
+            Self::Failed(failure) => failure.class,
+            _ => Class::Rejected,
+        };
+        Failure { class, ..Failure::of(self, hint.as_deref()) }
     }
 }

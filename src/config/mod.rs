@@ -93,9 +93,13 @@ impl List {
     /// What it still admits of what was dropped.
     pub fn holds(&self, dropped: &Dropped) -> Held {
         let Held { prefixes, until } = dropped.held(self.grace);
-        let families = self.families.iter().map(|family| prefixes.only(*family));
-        let wanted = families.fold(PrefixSet::new(), |sum, of| sum.union(&of));
-        Held { prefixes: wanted.difference(&self.exclude), until }
+        Held { prefixes: self.wanted(&prefixes), until }
+    }
+
+    /// What it admits of these addresses: of its families, and not excluded.
+    pub fn wanted(&self, addresses: &PrefixSet) -> PrefixSet {
+        let families = self.families.iter().map(|family| addresses.only(*family));
+        families.fold(PrefixSet::new(), |sum, of| sum.union(&of)).difference(&self.exclude)
     }
 }
 
@@ -195,7 +199,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Where and why; shows the line.
-        source: Box<toml::de::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A value means nothing, or contradicts another.
     #[error("the configuration `{}` is not valid: `{key}` {problem}", path.display())]
@@ -228,8 +232,11 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let raw = toml::from_str::<raw::Config>(text)
-            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        let raw = toml::from_str::<raw::Config>(text).map_err(|error| {
+            // It shows the line, which may hold the address of a mirror.
+            let source = source::without_secrets(&error.to_string()).into();
+            ConfigError::Parse { path: path.to_owned(), source }
+        })?;
         let resolved = resolve::resolve(raw, Origin::File(path.to_owned()));
         let config = resolved.map_err(|(key, problem)| ConfigError::Value { path: path.to_owned(), key, problem })?;
         Ok(Self { sha256: Some(source::digest(text.as_bytes())), ..config })

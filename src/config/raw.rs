@@ -305,7 +305,7 @@ pub enum Established {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
-    /// The most a list may lose per family, in addresses and in prefixes; `"10%"` by default. A list under 16 prefixes may lose two.
+    /// The most a list may lose per family, in addresses and in prefixes; `"10%"` by default. Unless it is set, a list under 16 prefixes may lose two.
     pub loss: Option<Percent>,
     /// The most a list may gain per family, in addresses; `"100%"` by default. From nothing is not growth.
     pub growth: Option<Percent>,

@@ -1,18 +1,9 @@
 use super::*;
+use crate::limits::Loss;
 use crate::source::{Cloud, Kind};
 
 fn parse(text: &str) -> Result<Config, String> {
-    let error = |error: ConfigError| {
-        let mut text = error.to_string();
-        let mut next = std::error::Error::source(&error);
-        while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            next = cause.source();
-        }
-        text
-    };
-    Config::parse(text, Path::new("/etc/tagwall.toml")).map_err(error)
+    Config::parse(text, Path::new("/etc/tagwall.toml")).map_err(|error| crate::chain::chain(&error))
 }
 
 #[track_caller]
@@ -34,7 +25,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.source.kind, Kind::Download);
     assert_eq!(config.stale, Duration::from_secs(21 * 86_400));
     let limits = &config.lists["entra"].limits;
-    assert_eq!((limits.loss, limits.growth), (Percent(10.0), Percent(100.0)));
+    assert_eq!((limits.loss, limits.growth), (Loss::Default, Percent(100.0)));
     assert_eq!((limits.too_broad.v4, limits.too_broad.v6), (12, 32));
     assert!(limits.special.is_empty());
 }
@@ -87,6 +78,9 @@ fn values_that_mean_nothing_are_named() {
     refused("[lists.a]\ntags = [\"X\"]\nfamilies = []", "`lists.a.families`");
     refused("[lists.a]\ntags = [\"X\"]\nextra = [\"192.0.2.1/24\"]", "write `192.0.2.0/24`");
     refused("[lists.a]\ntags = [\"X\"]\nextra = [\"192.0.2\"]", "`lists.a.extra`");
+    refused("[lists.a]\ntags = [\"X\"]\nextra = [\"::ffff:192.0.2.0/120\"]", "write `192.0.2.0/24`");
+    refused("[lists.a]\ntags = [\"X\"]\nexclude = [\"::ffff:192.0.2.1\"]", "write `192.0.2.1/32`");
+    refused("[lists.a]\ntags = [\"X\"]\nexclude = [\"::ffff:0:0/96\"]", "write `0.0.0.0/0`");
     refused("[lists.\"a b\"]\ntags = [\"X\"]", "`lists.a b`");
     refused("[lists.a]\ntags = [\"X\"]\nlimits = { stale = \"1d\" }", "`lists.a.limits.stale`");
     refused("[limits]\nloss = \"-1%\"", "no share");
@@ -167,8 +161,11 @@ fn regions_stand_in_place_of_the_global_tag() {
 fn a_list_takes_the_global_limits_where_it_has_none_of_its_own() {
     let text = "[limits]\nloss = \"5%\"\ngrowth = \"50%\"\n[lists.a]\ntags = [\"X\"]\nlimits = { loss = \"30%\" }\n[lists.b]\ntags = [\"X\"]";
     let config = parse(text).unwrap();
-    assert_eq!((config.lists["a"].limits.loss, config.lists["a"].limits.growth), (Percent(30.0), Percent(50.0)));
-    assert_eq!(config.lists["b"].limits.loss, Percent(5.0));
+    assert_eq!(
+        (config.lists["a"].limits.loss, config.lists["a"].limits.growth),
+        (Loss::Set(Percent(30.0)), Percent(50.0))
+    );
+    assert_eq!(config.lists["b"].limits.loss, Loss::Set(Percent(5.0)));
 }
 
 #[test]

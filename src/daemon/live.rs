@@ -201,6 +201,7 @@ fn options() -> Options {
         overrides: Vec::new(),
         own_session: None,
         restores: false,
+        verb: "sync",
         now: Timestamp::now(),
     }
 }
@@ -300,9 +301,7 @@ async fn mend(setup: Arc<Setup>, make: MakeProvider, lock: Locked, last: &Last) 
         let enforced = memory.enforced(config, &target.name, &mut warnings);
         recent.extend(enforced.map(|enforced| (target.name.clone(), enforced)));
     }
-    let known = |target: &&Target| {
-        recent.get(&target.name).is_some_and(|(_, enforced)| enforced.lists_today(target, config).is_some())
-    };
+    let known = |target: &&Target| recent.contains_key(&target.name) || state.pinned(&target.name).is_some();
     let kept = setup.kept(setup.targets(&state).into_iter().filter(known).collect(), &state, &make);
     let mut published = last.published.clone();
     if let Some(published) = &mut published {

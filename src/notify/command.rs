@@ -1,104 +1,16 @@
 //! By a program: the event as JSON on its standard input.
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
-use tokio::time::timeout;
-
 use super::{Event, NotifyError};
-
-/// How much of what it says is kept, in bytes.
-const SAID: u64 = 2000;
-
-/// How long is listened after its end.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-
-/// A process group that is killed with all that is in it when this is dropped.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // Nobody may be left in it.
-            let _ = killpg(group, Signal::SIGKILL);
-        }
-    }
-}
+use crate::program::{self, ProgramError};
 
 /// Runs it to its end, or kills it and all that it started. Nothing of the daemon's environment reaches it.
 pub(super) async fn run(words: &[String], event: &Event, patience: Duration) -> Result<(), NotifyError> {
-    let Some((program, arguments)) = words.split_first() else {
-        return Err(NotifyError::Command("there is no program".to_owned()));
-    };
-    let spawned = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LANG", "C.UTF-8")
-        .env("TAGWALL_EVENT", event.event)
-        .env("TAGWALL_ABOUT", &event.about)
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = spawned.map_err(|error| NotifyError::Command(format!("cannot run `{program}`: {error}")))?;
-    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
-    let talked = timeout(patience, talk(&mut child, event)).await;
-    if matches!(talked, Ok(Ok(_))) {
-        // It has ended, and its number may be somebody else's by now.
-        group.0 = None;
-    }
-    match talked {
-        Err(_) => Err(NotifyError::Slow(patience)),
-        Ok(Err(error)) => Err(NotifyError::Command(format!("cannot wait for `{program}`: {error}"))),
-        Ok(Ok((status, _))) if status.success() => Ok(()),
-        Ok(Ok((status, said))) => {
-            let said = if said.is_empty() { said } else { format!(": {said}") };
-            Err(NotifyError::Command(format!("`{program}` ended with {status}{said}")))
-        }
-    }
-}
-
-/// Gives it the event and waits for its end; what it says beyond the first lines is not listened to.
-async fn talk(child: &mut Child, event: &Event) -> std::io::Result<(std::process::ExitStatus, String)> {
-    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
-    let body = serde_json::to_vec(event)?;
-    let give = async {
-        if let Some(mut stdin) = stdin {
-            // One that does not want to know has nothing to miss.
-            let _ = stdin.write_all(&body).await;
-        }
-    };
-    let mut said = Vec::new();
-    let listen = async {
-        if let Some(stderr) = stderr {
-            let mut rest = stderr.take(SAID);
-            let _ = rest.read_to_end(&mut said).await;
-            // A full pipe would keep it waiting.
-            let _ = tokio::io::copy(&mut rest.into_inner(), &mut tokio::io::sink()).await;
-        }
-    };
-    let status = {
-        let talking = async { tokio::join!(give, listen) };
-        tokio::pin!(talking);
-        tokio::select! {
-            biased;
-            status = child.wait() => {
-                let status = status?;
-                // Its last words may still be on their way; what it left running may hold its tongue for ever.
-                let _ = timeout(LAST_WORDS, &mut talking).await;
-                status
-            }
-            // It has closed its ears and its mouth, and may go on for a while.
-            _ = &mut talking => child.wait().await?,
-        }
-    };
-    Ok((status, String::from_utf8_lossy(&said).trim().replace('\n', " ")))
+    let variables = [("TAGWALL_EVENT", event.event.to_string()), ("TAGWALL_ABOUT", event.about.clone())];
+    let body = serde_json::to_vec(event).map_err(|error| NotifyError::Command(error.to_string()))?;
+    program::run(words, &variables, &body, patience).await.map_err(|error| match error {
+        ProgramError::Slow(patience) => NotifyError::Slow(patience),
+        ProgramError::Failed(why) => NotifyError::Command(why),
+    })
 }

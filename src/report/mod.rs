@@ -12,6 +12,7 @@ use jiff::civil::Date;
 use tagwall_provider::{Applied, Orphan, ProviderError, Refusal};
 
 use crate::accept;
+use crate::chain::chain;
 use crate::config::Target;
 use crate::exit::ExitStatus;
 use crate::plan::Plan;
@@ -26,6 +27,8 @@ pub struct Report {
     pub started: Timestamp,
     /// What the pass was run for.
     pub purpose: Purpose,
+    /// The command that does what a dry run shows.
+    pub verb: &'static str,
     /// The publication it went by, if one was had.
     pub publication: Option<Published>,
     /// What an operator should know and need not act on at once.
@@ -151,14 +154,8 @@ impl Failure {
     }
 
     /// The telling of an error that trying again does not mend.
-    pub fn of(error: &dyn Error, hint: Option<&str>) -> Self {
-        let mut message = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-            next = cause.source();
-        }
+    pub fn of(error: &(dyn Error + 'static), hint: Option<&str>) -> Self {
+        let message = chain(error);
         Self { message, hint: hint.map(str::to_owned), class: Class::Rejected }
     }
 }
@@ -265,6 +262,7 @@ impl Report {
         Self {
             started: options.now,
             purpose: options.purpose,
+            verb: options.verb,
             publication,
             warnings: Vec::new(),
             overridden: Vec::new(),

@@ -366,7 +366,7 @@ impl TargetStatus {
         let standing = Standing {
             withdrawn: record.and_then(|record| record.withdrawn),
             paused: state.paused(&target.name).map(|decision| decision.since),
-            pinned: record.and_then(|record| record.pinned.as_ref()).map(|decision| decision.since),
+            pinned: record.and_then(|record| record.pinned.as_ref()).map(|pin| pin.decision.since),
             held: record.and_then(|record| record.unconfirmed.as_ref()).map(|taken_back| taken_back.since),
             generation: record.and_then(|record| record.generation),
         };

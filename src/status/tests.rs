@@ -47,7 +47,7 @@ fn tallied(passes: Vec<(bool, Outcome)>) -> Tally {
     for (number, (whole, outcome)) in (1..).zip(passes) {
         let (overrides, own_session) = (Vec::new(), None);
         let now = at(number);
-        let options = Options { purpose: Purpose::Enforce, overrides, own_session, restores: false, now };
+        let options = Options { purpose: Purpose::Enforce, overrides, own_session, restores: false, verb: "sync", now };
         let mut report = Report::new(&options, None);
         report.targets.push(TargetReport::new(&config.targets[0], outcome));
         let reason = if whole { "tick" } else { "drift" };
@@ -91,8 +91,8 @@ fn a_look_at_drift_that_finds_nothing_ends_no_refusal() {
 
 #[test]
 fn what_cannot_be_read_stays_as_last_seen_with_its_time() {
-    let seen = status(vec![(true, in_sync()), (true, failed())]);
-    let target = &seen.targets[0];
+    let told = status(vec![(true, in_sync()), (true, failed())]);
+    let target = &told.targets[0];
     let read = target.read.as_ref().unwrap();
     assert_eq!((read.at, target.last_attempt, target.last_success), (at(1), Some(at(2)), Some(at(1))));
     assert_eq!(read.enforced.ipv4.addresses.to_string(), "256");

@@ -232,6 +232,7 @@ fn report(comes: Comes) -> Report {
         overrides: Vec::new(),
         own_session: None,
         restores: false,
+        verb: "sync",
         now: Timestamp::UNIX_EPOCH,
     };
     let plan = || {

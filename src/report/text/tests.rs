@@ -13,8 +13,14 @@ const CONFIG: &str =
     "[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n[targets.edge]\nlists = [\"entra\"]\nnftables = {}";
 
 fn report(purpose: Purpose, outcome: Outcome) -> Report {
-    let options =
-        Options { purpose, overrides: Vec::new(), own_session: None, restores: false, now: Timestamp::UNIX_EPOCH };
+    let options = Options {
+        purpose,
+        overrides: Vec::new(),
+        own_session: None,
+        restores: false,
+        verb: "sync",
+        now: Timestamp::UNIX_EPOCH,
+    };
     let published = Published {
         cloud: Cloud::Public,
         change_number: 376,
