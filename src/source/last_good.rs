@@ -21,6 +21,7 @@ use url::Url;
 
 use super::http::Validators;
 use super::{Digest, DocumentError, Fetched, Freshness, Kind, Settings, Tag, document};
+use crate::disk;
 
 /// The version of the record's format.
 const VERSION: u32 = 1;
@@ -114,7 +115,7 @@ impl LastGood {
         }
         let publication = &fetched.publication;
         let path = self.document_path(publication.sha256);
-        fs::create_dir_all(self.documents())?;
+        disk::make_directory(&self.documents())?;
         // Writing 4 MB in every pass would wear out flash for nothing; reading them also mends a damaged copy.
         if fs::read(&path).is_ok_and(|stored| stored == fetched.bytes) {
             tracing::trace!(path = %path.display(), "stored already");
@@ -309,6 +310,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         // Public data; the umask may make it stricter.
         .permissions(fs::Permissions::from_mode(0o644))
         .tempfile_in(directory)?;
+    disk::give(file.as_file(), path);
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
