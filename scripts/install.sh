@@ -87,12 +87,26 @@ need_build() {
 # What the demo, tests and benchmarks run besides.
 need_namespaces() {
     wants "have nft || have /usr/sbin/nft" nftables nftables "shows and checks the rules that tagwall writes"
+    wants "have iptables-nft || have /usr/sbin/iptables-nft" iptables iptables-nft "writes rules as ufw does, in a test"
     wants "have ip || have /usr/sbin/ip" iproute2 iproute "joins the network namespaces of tests and demo"
     wants "have unshare && have nsenter" util-linux util-linux "makes the namespaces of tests and demo"
     wants "have python3" python3 python3 "the small scripts of demo and tests"
     install_wanted
     # Debian keeps these out of users' PATH.
     export PATH="$PATH:/usr/sbin:/sbin"
+}
+
+# Elsewhere it is not packaged: whoever needs it says that it is missing. Installed, it would run: it is stopped.
+need_prometheus() {
+    [[ $system == debian ]] || return 0
+    local fresh=yes
+    if have prometheus; then fresh=no; fi
+    wants "have prometheus && have promtool" prometheus prometheus "scrapes the daemon and checks alert rules"
+    install_wanted
+    if [[ $fresh == yes ]] && have systemctl && [[ -d /run/systemd/system ]]; then
+        root_by "systemctl disable --now prometheus"
+        "${root[@]}" systemctl disable --quiet --now prometheus prometheus-node-exporter 2>/dev/null || true
+    fi
 }
 
 need_fuzz() {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tagwall_provider::{Limit, PrefixSet, Refusal};
 
+use crate::chain::chain;
 use crate::config::{Config, List};
 use crate::desired;
-use crate::report::Failure;
 use crate::source::{self, Digest, LastGood, Publication, Tag};
 use crate::state::State;
 
@@ -125,7 +125,7 @@ impl Baselines {
 }
 
 fn read(last_good: &LastGood, digest: Digest, wanted: &BTreeSet<&str>) -> Result<Vec<Tag>, String> {
-    let tags = last_good.tags(digest, wanted).map_err(|error| Failure::of(&error, None).message)?;
+    let tags = last_good.tags(digest, wanted).map_err(|error| chain(&error))?;
     tags.ok_or_else(|| "it is not in the state directory".to_owned())
 }
 

@@ -59,6 +59,7 @@ pub(crate) async fn run(
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
+        .current_dir("/")
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)

@@ -16,6 +16,7 @@
 //! * `soak`: the daemon for long, and with disks and feeds that fail
 //! * `source`: the source against servers and files that misbehave
 //! * `structure`: who may know of whom
+//! * `telling`: metrics, status and notifications of the daemon
 //! * `support`: worlds, namespaces, witnesses
 //!
 //! A test makes its own [`support::World`] and shares nothing with others. Long campaigns run a stated fraction
@@ -42,3 +43,4 @@ mod source;
 mod state;
 mod structure;
 mod support;
+mod telling;

@@ -25,6 +25,7 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
         overrides: Vec::new(),
         own_session: None,
         restores: false,
+        verb: "sync",
         now: context.now,
     };
     let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(|error| {
@@ -90,9 +91,11 @@ fn times(report: &Report, context: &Context) -> String {
 
 fn told(record: &TargetRecord, now: Timestamp) -> String {
     let generation = record.generation.map(|number| format!("; generation {number}")).unwrap_or_default();
-    let decided = [("paused", &record.paused), ("pinned", &record.pinned)];
-    let decided = decided.iter().filter_map(|(what, decision)| Some(format!("; {what} {}", decision.as_ref()?)));
-    format!("{}{generation}{}", passes(record, now), decided.collect::<String>())
+    let paused = record.paused.as_ref().map(|decision| format!("; paused {decision}")).unwrap_or_default();
+    let pinned =
+        record.pinned.as_ref().map(|pin| format!("; pinned to generation {} {}", pin.generation, pin.decision));
+    let trouble = record.trouble.as_ref().map(|trouble| format!("\n  {trouble}")).unwrap_or_default();
+    format!("{}{generation}{paused}{}{trouble}", passes(record, now), pinned.unwrap_or_default())
 }
 
 fn passes(record: &TargetRecord, now: Timestamp) -> String {

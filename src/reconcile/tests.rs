@@ -28,8 +28,14 @@ impl World {
         let mut config = config(text);
         config.source.kind = crate::source::Kind::File(dir.path().join("ServiceTags_Public_20260105.json"));
         let now = "2026-01-10T00:00:00Z".parse().unwrap();
-        let options =
-            Options { purpose: Purpose::Enforce, overrides: Vec::new(), own_session: None, restores: false, now };
+        let options = Options {
+            purpose: Purpose::Enforce,
+            overrides: Vec::new(),
+            own_session: None,
+            restores: false,
+            verb: "sync",
+            now,
+        };
         let world = Self { dir, config, firewall: MemoryFirewall::new(), state: State::default(), options };
         world.publish(1, tags);
         world
@@ -150,7 +156,10 @@ async fn a_step_that_was_made_already_is_not_refused() {
     let before = world.pass_of(&["one"]).await.fetched.unwrap();
     world.state_dir().last_good().store(&before).unwrap();
     let sha256 = before.publication.sha256;
-    world.state.lists.insert("a".to_owned(), crate::state::ListRecord { sha256, dropped: Vec::new() });
+    world
+        .state
+        .lists
+        .insert("a".to_owned(), crate::state::ListRecord { sha256, tags: Vec::new(), dropped: Vec::new() });
     world.publish(2, &[("Alpha", &many[..32])]);
     assert_eq!(limits(&world.pass().await, 0), [Limit::Loss]);
     world.options.overrides = vec![Limit::Loss];

@@ -20,11 +20,17 @@ use thiserror::Error;
 use url::Url;
 
 use super::http::Validators;
+use super::shown::{has_secrets, without_secrets};
 use super::{Digest, DocumentError, Fetched, Freshness, Kind, Settings, Tag, document};
 use crate::disk;
 
 /// The version of the record's format.
 const VERSION: u32 = 1;
+
+/// The mode of files with public data; the umask may make it stricter.
+const PUBLIC: u32 = 0o644;
+/// The mode of a record whose address holds a password or a signature, which conditional requests need.
+const SECRET: u32 = 0o600;
 
 /// What files are called until they are whole.
 const UNFINISHED: &str = ".unfinished-";
@@ -120,7 +126,7 @@ impl LastGood {
         if fs::read(&path).is_ok_and(|stored| stored == fetched.bytes) {
             tracing::trace!(path = %path.display(), "stored already");
         } else {
-            write_whole(&path, &fetched.bytes)?;
+            write_whole(&path, &fetched.bytes, PUBLIC)?;
         }
         let on_disk = OnDisk {
             version: VERSION,
@@ -135,7 +141,10 @@ impl LastGood {
             fetched_at: fetched.fetched_at,
             confirmed_at: fetched.confirmed_at,
         };
-        write_whole(&self.record_path(&fetched.settings), &serde_json::to_vec_pretty(&on_disk)?)
+        let own = if let Kind::Url(url) = &fetched.settings.kind { Some(url) } else { None };
+        let is_secret = fetched.url.iter().chain(own).any(has_secrets);
+        let mode = if is_secret { SECRET } else { PUBLIC };
+        write_whole(&self.record_path(&fetched.settings), &serde_json::to_vec_pretty(&on_disk)?, mode)
     }
 
     /// The newest publication for these settings: its record and its bytes, which have the right hash.
@@ -273,7 +282,8 @@ impl OnDisk {
         }
         let record = Record {
             sha256: self.sha256.parse().map_err(Error::custom)?,
-            origin: self.origin,
+            // Older versions wrote it as it was.
+            origin: without_secrets(&self.origin),
             url: self.url.map(|url| Url::parse(&url)).transpose().map_err(Error::custom)?,
             date: self.date,
             change_number: self.change_number,
@@ -302,13 +312,12 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, LastGoodError> {
 }
 
 /// Puts a file in its place whole or not at all, and on the disk before it returns.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(UNFINISHED)
-        // Public data; the umask may make it stricter.
-        .permissions(fs::Permissions::from_mode(0o644))
+        .permissions(fs::Permissions::from_mode(mode))
         .tempfile_in(directory)?;
     disk::give(file.as_file(), path);
     file.write_all(bytes)?;

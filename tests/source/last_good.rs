@@ -277,7 +277,7 @@ async fn what_was_seen_too_long_ago_does_not_stand_in() {
     assert_eq!(
         chain(&error),
         format!(
-            "the last good publication was seen 31 days ago, more than the 30 allowed: {} answered with status 404",
+            "the last good publication was seen 31 d ago, more than the 30 d allowed: {} answered with status 404",
             bench.feed.url(DOCUMENT)
         )
     );

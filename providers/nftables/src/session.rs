@@ -16,7 +16,7 @@ use crate::netlink::socket::{NetlinkError, Socket};
 use crate::observe::{self, is_rebuilt, observed};
 use crate::others;
 use crate::settings::Settings;
-use crate::snapshot;
+use crate::snapshot::{self, Snapshot, Structure};
 use crate::watch::{self, Concern, Watch};
 use crate::write;
 
@@ -33,6 +33,17 @@ pub(crate) struct Session {
     pub(crate) layout: Layout,
     pub(crate) socket: Socket,
     pub(crate) port: Arc<AtomicU32>,
+    /// What the last observation saw around the elements. Where nothing was committed since, a change is worked out
+    /// from it without another read: after a foreign flush each read is time that the ports are open.
+    pub(crate) last: Option<Around>,
+}
+
+/// What stands around a target's elements, and at which revision.
+#[derive(Debug)]
+pub(crate) struct Around {
+    revision: Revision,
+    structure: Structure,
+    rebuilt: PerFamily<bool>,
 }
 
 impl Session {
@@ -44,6 +55,8 @@ impl Session {
             let others = snapshot::read_others(&mut self.socket, bases).map_err(|error| classified(&error))?;
             observed.foreign.extend(others::foreign(&self.settings, skeleton, &seen, &others));
         }
+        let revision = observed.revision.clone();
+        self.last = Some(Around::new(&self.layout, revision, seen));
         Ok(observed)
     }
 
@@ -53,16 +66,16 @@ impl Session {
         }
         let mut generation = base.lock.parse::<u32>().ok();
         // What is mended is worked out from what stands there. Elements alone need no look before the first try.
-        let mut around = None;
-        let mut rebuilt = PerFamily::<bool>::default();
+        let mut around = self.last.take().filter(|last| last.revision == *base && !steps.skeleton.is_empty());
         for attempt in 0..TRIES {
-            if attempt > 0 || !steps.skeleton.is_empty() || generation.is_none() {
+            let known = attempt == 0 && (around.is_some() || steps.skeleton.is_empty());
+            if !known || generation.is_none() {
                 if let Some(around) = &mut around {
                     let (now, seen) = snapshot::read_around(&mut self.socket, &self.layout)?;
-                    if !observe::is_same(&self.layout, around, &seen) {
+                    if !observe::is_same(&self.layout, &around.structure, &seen) {
                         return Err(moved());
                     }
-                    *around = seen;
+                    around.structure = seen;
                     generation = Some(now);
                 } else {
                     let (now, seen, _) = snapshot::read(&mut self.socket, &self.layout)?;
@@ -70,23 +83,25 @@ impl Session {
                     if observed.revision.content != base.content {
                         return Err(moved());
                     }
-                    rebuilt = observe::rebuilt(&observe::mend(&self.layout, &seen.structure), &seen);
-                    around = Some(seen.structure);
+                    around = Some(Around::new(&self.layout, observed.revision, seen));
                     generation = Some(now);
                 }
             }
             let without_id = steps.skeleton.is_empty() && attempt >= TRIES_WITH_ID;
             let mut batch = self.socket.batch(generation.filter(|_| !without_id));
-            let mend = around.as_ref().filter(|_| !steps.skeleton.is_empty());
-            let mend = mend.map(|around| observe::mend(&self.layout, around)).unwrap_or_default();
+            let mended = around.as_ref().filter(|_| !steps.skeleton.is_empty());
+            let mend = mended.map(|around| observe::mend(&self.layout, &around.structure)).unwrap_or_default();
             if !mend.occupied.is_empty() {
                 return Err(moved());
             }
+            let rebuilt = around.as_ref().map(|around| around.rebuilt).unwrap_or_default();
             write::mends(&mut batch, &self.layout, &mend, rebuilt);
             self.write_entries(&mut batch, steps);
             write::wake(&mut batch, &mend);
             match self.socket.commit(batch) {
                 Ok(()) => return Ok(applied(steps)),
+                // What was observed may be no more: the second try looks at everything again, elements too.
+                Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) if attempt == 0 => around = None,
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
             }
@@ -187,6 +202,13 @@ impl Session {
                 batch.intervals(kind, set, ranges.filter(|range| range.family() == family));
             }
         }
+    }
+}
+
+impl Around {
+    fn new(layout: &Layout, revision: Revision, seen: Snapshot) -> Self {
+        let rebuilt = observe::rebuilt(&observe::mend(layout, &seen.structure), &seen);
+        Self { revision, structure: seen.structure, rebuilt }
     }
 }
 

@@ -10,7 +10,7 @@ use tagwall_provider::AddressRange;
 
 use crate::netlink::message::SetName;
 use crate::netlink::socket::{COMMIT, NetlinkError, Socket};
-use crate::netlink::wire::msg;
+use crate::netlink::wire::{attr, msg};
 use crate::settings::TableFamily;
 use crate::snapshot;
 
@@ -101,6 +101,14 @@ impl Hand {
         let set = SetName { family: self.set.0.number(), table: &self.set.1, set: &self.set.2 };
         batch.intervals(msg::DEL_ELEMENT, set, remove.iter().copied());
         batch.intervals(msg::NEW_ELEMENT, set, add.iter().copied());
+        self.socket.commit(batch).is_ok()
+    }
+
+    /// Deletes the table. Says whether the kernel took it.
+    pub fn delete_table(&mut self) -> bool {
+        let mut batch = self.socket.batch(None);
+        let (family, table) = (self.set.0.number(), &self.set.1);
+        batch.message(msg::DEL_TABLE, 0, family, |writer| writer.put_text(attr::TABLE_NAME, table));
         self.socket.commit(batch).is_ok()
     }
 

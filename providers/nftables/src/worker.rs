@@ -119,6 +119,7 @@ impl Thread {
             settings: self.settings.clone(),
             socket: socket.map_err(|error| classified(&error))?,
             port: Arc::clone(&self.port),
+            last: None,
         })
     }
 }

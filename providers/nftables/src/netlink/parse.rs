@@ -431,6 +431,9 @@ fn expression(bytes: &[u8]) -> Result<(Expr, Option<Traffic>), Malformed> {
         }
         // A map from keys to verdicts or values: with a register to put them in.
         "lookup" if !lacks(3) => Some(Expr::Other("map".to_owned())),
+        "match" if fields.contains(&(1, b"conntrack\0")) && number(2) == Some(3) => {
+            fields.iter().find(|field| field.0 == 3).and_then(|field| states(field.1)).map(Expr::States)
+        }
         // How iptables rejects.
         "target" if fields.contains(&(1, b"REJECT\0")) => Some(Expr::Other("reject".to_owned())),
         "immediate" if number(1) != Some(0) => Some(Expr::Other("value".to_owned())),
@@ -438,6 +441,16 @@ fn expression(bytes: &[u8]) -> Result<(Expr, Option<Traffic>), Malformed> {
         _ => None,
     };
     Ok((expr.unwrap_or_else(other), None))
+}
+
+/// The states that a match of iptables asks for, where it asks for nothing else: `xt_conntrack_mtinfo3` of
+/// `linux/netfilter/xt_conntrack.h`.
+fn states(info: &[u8]) -> Option<u32> {
+    const STATE: u16 = 1;
+    const STATE_ALIAS: u16 = 1 << 13;
+    let number = |at: usize| array(info.get(at..at + 2)?).map(u16::from_ne_bytes);
+    let (flags, inverted, states) = (number(146)?, number(148)?, number(150)?);
+    (flags & !STATE_ALIAS == STATE && inverted == 0).then_some(states.into())
 }
 
 fn verdict(mut data: Attributes<'_>) -> Option<Verdict> {
