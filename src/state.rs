@@ -141,10 +141,9 @@ impl TargetRecord {
         self.paused.is_some() || self.pinned.is_some() || self.withdrawn.is_some() || self.unconfirmed.is_some()
     }
 
-    /// It, with nothing of that any more.
-    #[must_use]
-    pub fn resumed(self) -> Self {
-        Self { paused: None, pinned: None, withdrawn: None, unconfirmed: None, ..self }
+    /// Ends all of that.
+    pub fn resume(&mut self) {
+        (self.paused, self.pinned, self.withdrawn, self.unconfirmed) = (None, None, None, None);
     }
 }
 

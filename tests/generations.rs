@@ -86,7 +86,7 @@ fn a_rollback_goes_back_and_stays_until_resume() {
 
         world.expect(0, "rollback --to 1");
         admits(&world, "edge", &[A]);
-        assert_eq!(world.expect(1, "rollback").stderr.matches("no earlier generation").count(), 1);
+        assert!(world.expect(1, "rollback").stderr.contains("no earlier generation"));
         assert!(world.expect(1, "rollback --to 99").stderr.contains("there is no generation 99"));
         admits(&world, "edge", &[A]);
 

@@ -44,37 +44,32 @@ pub(super) async fn resume(global: &Global, args: &Resume, output: Output) -> Re
     let all_paused = state.paused.take().is_some();
     let mut stopped = names.clone();
     stopped.retain(|name| state.targets.get(name).is_some_and(TargetRecord::is_stopped));
-    // One decision ends by one word; several by names, for they may be of several people.
-    let ended = match (named || args.all, all_paused, stopped.as_slice()) {
-        (true, ..) | (false, false, [_]) => stopped.clone(),
-        (false, true, _) => Vec::new(),
-        (false, false, []) => Vec::new(),
-        (false, false, several) => {
-            return Err(CliError::Failed(Failure {
-                hint: Some("name them with --target, or end all of it with --all".to_owned()),
-                ..Failure::of(&Several(several.join(", ")), None)
-            }));
-        }
-    };
+    let ended = ended(args, all_paused, &stopped)?;
     if ended.is_empty() && !all_paused {
         output.say("nothing of that is paused, pinned, withdrawn or unconfirmed");
         return Ok(ExitStatus::Done);
     }
-    for record in ended.iter().filter_map(|name| Some((name, state.targets.remove(name)?))).collect::<Vec<_>>() {
-        let (name, record) = record;
-        state.targets.insert(name.clone(), record.resumed());
+    for name in &ended {
+        if let Some(record) = state.targets.get_mut(name) {
+            record.resume();
+        }
     }
     context.state_dir.save(&state)?;
     written(&context, "resume", if all_paused { &[] } else { &ended }, args.reason.as_deref(), output);
     drop(lock);
-    for name in stopped.iter().filter(|name| !ended.contains(name)) {
+    let is_left = |name: &&String| stopped.contains(name) && !ended.contains(name);
+    for name in names.iter().filter(is_left) {
         output.say(format!("`{name}` stays as somebody decided: `tagwall resume --target {name}` ends that"));
     }
-    let left: Vec<&String> = stopped.iter().filter(|name| !ended.contains(name)).collect();
+    // A pause of everything is followed by a pass over everything that nothing else stops.
+    let target: Vec<String> =
+        if all_paused { names.iter().filter(|name| !is_left(name)).cloned().collect() } else { ended.clone() };
+    if target.is_empty() {
+        return Ok(ExitStatus::Done);
+    }
     let pass = Sync {
         dry_run: false,
-        // A pause of everything is followed by a pass over everything that nothing else stops.
-        target: if all_paused { names.into_iter().filter(|name| !left.contains(&name)).collect() } else { ended },
+        target,
         defaults: false,
         overrides: Vec::new(),
         reason: None,
@@ -82,10 +77,22 @@ pub(super) async fn resume(global: &Global, args: &Resume, output: Output) -> Re
         format: args.format,
         metrics_file: None,
     };
-    if pass.target.is_empty() {
-        return Ok(ExitStatus::Done);
-    }
     sync::run(global, &pass, output).await
+}
+
+/// What ends, of all that is stopped. One decision ends by one word; several by names, for they may be of several
+/// people.
+fn ended(args: &Resume, all_paused: bool, stopped: &[String]) -> Result<Vec<String>, CliError> {
+    let named = args.all || !args.target.is_empty();
+    match stopped {
+        _ if named => Ok(stopped.to_vec()),
+        _ if all_paused => Ok(Vec::new()),
+        [] | [_] => Ok(stopped.to_vec()),
+        several => Err(CliError::Failed(Failure {
+            hint: Some("name them with --target, or end all of it with --all".to_owned()),
+            ..Failure::of(&Several(several.join(", ")), None)
+        })),
+    }
 }
 
 /// Several decisions stand.

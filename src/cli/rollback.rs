@@ -119,13 +119,10 @@ fn chosen(
         let missing = || CliError::NoGeneration(format!("there is no generation {number}"));
         let mut generation = owned(number)?.ok_or_else(missing)?;
         for target in targets {
-            match generation.targets.remove(&target.name) {
-                Some(enforced) => {
-                    back.insert(target.name.clone(), (number, enforced));
-                }
-                None => {
-                    output.warn(format!("generation {number} does not know target `{}`: it is left alone", target.name))
-                }
+            if let Some(enforced) = generation.targets.remove(&target.name) {
+                back.insert(target.name.clone(), (number, enforced));
+            } else {
+                output.warn(format!("generation {number} does not know target `{}`: it is left alone", target.name));
             }
         }
     } else {
