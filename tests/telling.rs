@@ -281,8 +281,7 @@ fn the_log_is_for_people_or_for_programs() {
             let daemon = Daemon::start(&world);
             let log = daemon.until("a pass", || Some(daemon.log()).filter(|log| log.contains("pass 1 (start")));
             daemon.stop();
-            let line = log.lines().find(|line| line.contains("pass 1 (start")).unwrap().to_owned();
-            line
+            log.lines().find(|line| line.contains("pass 1 (start")).unwrap().to_owned()
         };
         let text = lines("text");
         assert!(text.contains(": pass 1 (start, ") && !text.contains("pass.reason"), "{text}");
