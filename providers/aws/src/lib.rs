@@ -15,6 +15,7 @@
 //! * [`prefix_list`]: the other form, a list of one family with a version for a lock.
 //! * [`widen`]: the closest cover of at most so many prefixes.
 //! * [`advice`]: what to do where it does not fit.
+//! * [`actions`]: what AWS has to allow.
 //!
 //! # Invariants
 //! Kept by `tests/model`, where a model that shares no code with this crate takes every call.
@@ -24,6 +25,7 @@
 //! * **Never somebody else's**: a call names only rules that carry the target's mark.
 //! * **Nothing moves**: a rule goes only where it lets in whom nobody wants, or is replaced by what comes.
 
+pub mod actions;
 pub mod advice;
 mod batches;
 mod placement;

@@ -12,6 +12,7 @@ mod data;
 mod lists;
 mod passes;
 mod placing;
+mod policies;
 mod replay;
 mod widen;
 mod world;
