@@ -6,12 +6,16 @@ run_benches() {
     wants "have zstd" zstd zstd "unpacks the archive of real publications"
     install_wanted
     say "building with full optimisation (minutes)"
-    cargo bench --quiet --locked --workspace --bench one_shot --bench sets --no-run
+    cargo bench --quiet --locked --workspace --bench one_shot --bench sets --bench heal --no-run
     local name
-    for name in one_shot sets; do
+    for name in one_shot sets heal; do
         printf '\n=== %s\n' "$name"
         # In there is no network: everything is built and fetched by now. `--workspace` keeps the features of the build.
         in_namespaces env TAGWALL_BENCH_NAMESPACE=1 \
             cargo bench --quiet --locked --offline --workspace --bench "$name" -- "$@"
     done
+    printf '\n=== idle\n'
+    # shellcheck source=scripts/idle.sh
+    source scripts/idle.sh
+    if [[ ${1-} == --quick ]]; then measure_idle 10; else measure_idle 300; fi
 }

@@ -24,7 +24,7 @@ TEST = re.compile(r"`([a-z0-9_]+(?:::[a-z0-9_]+)+)`")
 
 
 def main(tagwall, names):
-    source = "\n".join(path.read_text() for path in sources())
+    source = tests(sources())
     problems = []
     for name in names:
         path = pathlib.Path(name).resolve()
@@ -49,9 +49,19 @@ def leads(path, link):
     return (path.parent / link).exists()
 
 
-def is_test(test, source):
-    last = test.rsplit("::", 1)[1]
-    return re.search(rf"\b(fn|mod) {last}\b", source) is not None
+def tests(paths):
+    """The names of all tests, each with the modules that its file stands for: `conformance::enforcing_conforms`."""
+    found = set()
+    for path in paths:
+        modules = [part for part in path.relative_to(ROOT).with_suffix("").parts if part not in ("src", "tests", "mod", "main")]
+        marked = re.findall(r"#\[(?:\w+::)?test(?:\([^\]]*\))?\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn (\w+)", path.read_text())
+        found |= {"::".join([*modules, name]) for name in marked}
+    return found
+
+
+def is_test(test, known):
+    """Whether there is a test of that name, or tests below it, in modules that end as the document writes them."""
+    return any(f"::{name}::".find(f"::{test}::") >= 0 for name in known)
 
 
 def run_blocks(tagwall, name, blocks):

@@ -87,6 +87,7 @@ need_build() {
 # What the demo, tests and benchmarks run besides.
 need_namespaces() {
     wants "have nft || have /usr/sbin/nft" nftables nftables "shows and checks the rules that tagwall writes"
+    wants "have iptables-nft || have /usr/sbin/iptables-nft" iptables iptables-nft "writes rules as ufw does, in a test"
     wants "have ip || have /usr/sbin/ip" iproute2 iproute "joins the network namespaces of tests and demo"
     wants "have unshare && have nsenter" util-linux util-linux "makes the namespaces of tests and demo"
     wants "have python3" python3 python3 "the small scripts of demo and tests"
@@ -95,8 +96,30 @@ need_namespaces() {
     export PATH="$PATH:/usr/sbin:/sbin"
 }
 
+# Elsewhere it is not packaged: whoever needs it says that it is missing. Installed, it would run: it is stopped.
+need_prometheus() {
+    [[ $system == debian ]] || return 0
+    local fresh=yes
+    if have prometheus; then fresh=no; fi
+    wants "have prometheus && have promtool" prometheus prometheus "scrapes the daemon and checks alert rules"
+    install_wanted
+    if [[ $fresh == yes ]] && have systemctl && [[ -d /run/systemd/system ]]; then
+        root_by "systemctl disable --now prometheus"
+        "${root[@]}" systemctl disable --quiet --now prometheus prometheus-node-exporter 2>/dev/null || true
+    fi
+}
+
 need_fuzz() {
     wants "have c++" g++ gcc-c++ "a C++ compiler: libFuzzer is written in it"
+    install_wanted
+}
+
+# What a root to boot is made and used with.
+need_systemd_root() {
+    wants "have debootstrap || have /usr/sbin/debootstrap" debootstrap debootstrap "makes the root that tests boot"
+    wants "[[ -e /usr/share/keyrings/debian-archive-keyring.gpg || -e /usr/share/keyrings/ubuntu-archive-keyring.gpg ]]" \
+        debian-archive-keyring debian-keyring "checks what debootstrap fetches"
+    wants "have openssl" openssl openssl "makes a certificate for the feed that the booted host fetches from"
     install_wanted
 }
 

@@ -5,7 +5,7 @@
 # is compiled once, and checked once for clippy. Another `-p` or `--features` would choose other features of shared
 # dependencies and compile them again.
 
-all_steps=(shell words fetch format deny clippy slim tests doctests doc docs aws_rig demo fuzz)
+all_steps=(shell words fetch format deny clippy slim tests doctests doc docs aws_rig demo observability systemd fuzz)
 report=() skips=() failed=no summary='no test was run'
 
 run_steps() {
@@ -144,6 +144,37 @@ step_demo() {
     local tagwall
     tagwall=$(tagwall_of_tests)
     show_demo "$tagwall" --offline >/dev/null
+}
+
+# Metrics, alerts and the dashboard, with a real Prometheus. Only Debian packages it.
+step_observability() {
+    need_prometheus
+    if ! have prometheus || ! have promtool; then
+        skip "observability: there is no Prometheus here (Debian's package \`prometheus\`)"
+        return
+    fi
+    local tagwall
+    tagwall=$(tagwall_of_tests)
+    in_namespaces python3 scripts/observability.py "$tagwall"
+}
+
+# tagwall under a systemd that is booted for it, with the units of packaging/systemd.
+step_systemd() {
+    local tagwall said status=0
+    # shellcheck source=scripts/systemd.sh
+    source scripts/systemd.sh
+    said=$(why_no_systemd)
+    if [[ -n $said ]]; then
+        skip "no systemd was booted: $said"
+        return
+    fi
+    need_systemd_root
+    tagwall=$(tagwall_of_tests)
+    said=$(mktemp)
+    run_under_systemd "$tagwall" | tee "$said" || status=$?
+    sed -n 's/^ *SKIPPED: /SKIPPED: /p' "$said" >>"$skipped_file"
+    rm -f "$said"
+    return "$status"
 }
 
 step_fuzz() {

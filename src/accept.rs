@@ -1,12 +1,13 @@
 //! Whether a publication may be gone by, judged against the ones accepted before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tagwall_provider::{Limit, PrefixSet, Refusal};
 
+use crate::chain::chain;
 use crate::config::{Config, List};
 use crate::desired;
-use crate::source::{self, Digest, LastGood, Publication};
+use crate::source::{self, Digest, LastGood, Publication, Tag};
 use crate::state::State;
 
 /// The key in the state of publications that are numbered alike: of one cloud and one kind of source.
@@ -65,7 +66,8 @@ pub fn wrong_cloud(wanted: &str, found: &str) -> Refusal {
 #[derive(Debug, Default)]
 pub struct Baselines {
     of_lists: BTreeMap<String, Digest>,
-    documents: BTreeMap<Digest, Publication>,
+    /// Of each document the tags of today's lists.
+    documents: BTreeMap<Digest, Vec<Tag>>,
 }
 
 impl Baselines {
@@ -78,12 +80,13 @@ impl Baselines {
         warnings: &mut Vec<String>,
     ) -> Self {
         let mut baselines = Self::default();
+        let wanted = config.lists.values().flat_map(|list| &list.tags).map(String::as_str).collect();
         for name in config.lists.keys() {
             let Some(digest) = state.lists.get(name).map(|record| record.sha256) else { continue };
             if digest != current.sha256 && !baselines.documents.contains_key(&digest) {
-                match read(last_good, digest) {
-                    Ok(publication) => {
-                        baselines.documents.insert(digest, publication);
+                match read(last_good, digest, &wanted) {
+                    Ok(tags) => {
+                        baselines.documents.insert(digest, tags);
                     }
                     Err(reason) => {
                         warnings.push(format!(
@@ -110,21 +113,20 @@ impl Baselines {
         let Some(older) = self.of_lists.get(&list.name).and_then(|digest| self.documents.get(digest)) else {
             return Vec::new();
         };
-        let (before, after) = desired::resolve_pair(list, older, current);
+        let (before, after) = desired::resolve_pair(list, older, &current.tags);
         list.limits.judge_step(&format!("list `{}`", list.name), &before.all(), &after.all())
     }
 
     /// What the accepted publication of a list lists of it with today's configuration, where that is another one.
     pub fn listed_before(&self, list: &List, current: &Publication) -> Option<PrefixSet> {
         let older = self.documents.get(self.of_lists.get(&list.name)?)?;
-        Some(desired::resolve_pair(list, older, current).0.listed)
+        Some(desired::resolve_pair(list, older, &current.tags).0.listed)
     }
 }
 
-fn read(last_good: &LastGood, digest: Digest) -> Result<Publication, String> {
-    let bytes = last_good.document(digest).map_err(|error| error.to_string())?;
-    let bytes = bytes.ok_or("it is not in the state directory")?;
-    source::parse(&bytes, "the last accepted publication", None).map_err(|error| error.to_string())
+fn read(last_good: &LastGood, digest: Digest, wanted: &BTreeSet<&str>) -> Result<Vec<Tag>, String> {
+    let tags = last_good.tags(digest, wanted).map_err(|error| chain(&error))?;
+    tags.ok_or_else(|| "it is not in the state directory".to_owned())
 }
 
 #[cfg(test)]

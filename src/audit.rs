@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use tagwall_provider::Limit;
 
 use crate::config::Config;
 use crate::generation::Named;
@@ -65,7 +66,14 @@ impl<'a> Pass<'a> {
         reason: Option<&'a str>,
         generation: Option<u64>,
     ) -> Option<Self> {
-        let nothing = |outcome: &Outcome| matches!(outcome, Outcome::InSync(_) | Outcome::Planned(_));
+        let nothing = |outcome: &Outcome| match outcome {
+            Outcome::InSync(_) | Outcome::Planned(_) => true,
+            // A firewall that somebody works on while all writing is stopped says so without end.
+            Outcome::Refused { refusals, .. } if cause == "drift" => {
+                refusals.iter().all(|refusal| refusal.limit == Limit::Paused)
+            }
+            _ => false,
+        };
         if report.overridden.is_empty() && generation.is_none() && report.outcomes().all(nothing) {
             return None;
         }

@@ -4,22 +4,21 @@
 //! own would prove nothing. So somebody else is asked: a command that reaches out to a probe, or the address of one.
 //! An address of this host is refused before it is asked.
 
-use std::net::{IpAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
+use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use crate::config::Target;
 use crate::plan::Plan;
+use crate::program;
 use crate::report::Failure;
 
 /// How long to wait before asking again within the time that is given.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How much of what a command says is told.
-const SAID: usize = 300;
 
 /// Who is asked, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,56 +45,38 @@ impl Confirm {
     /// What the last answer was.
     pub async fn ask(&self, target: &Target, plan: &Plan) -> Result<(), String> {
         let until = Instant::now() + self.timeout;
-        let mut last = "no answer".to_owned();
         loop {
-            let asked = async {
-                match &self.by {
-                    By::Command(command) => run(command, target, plan).await,
-                    By::UrlFile(path) => post(&read_url(path)?, target, plan).await,
-                }
+            let left = until - Instant::now();
+            let asked = match &self.by {
+                By::Command(command) => run(command, target, plan, left).await,
+                By::UrlFile(path) => timeout(left, async { post(&read_url(path)?, target, plan).await })
+                    .await
+                    .unwrap_or_else(|_| Err(format!("no answer within {} s", left.as_secs()))),
             };
-            match timeout_at(until, asked).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(why)) => last = why,
-                Err(_) => return Err(format!("{last} within {} s", self.timeout.as_secs())),
+            match asked {
+                Err(why) if Instant::now() + AGAIN >= until => return Err(why),
+                Err(_) => sleep(AGAIN).await,
+                Ok(()) => return Ok(()),
             }
-            if Instant::now() + AGAIN >= until {
-                return Err(last);
-            }
-            sleep(AGAIN).await;
         }
     }
 }
 
-async fn run(command: &[String], target: &Target, plan: &Plan) -> Result<(), String> {
-    let (program, arguments) = command.split_first().ok_or("the command is empty")?;
+async fn run(command: &[String], target: &Target, plan: &Plan, patience: Duration) -> Result<(), String> {
     let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
-    let child = tokio::process::Command::new(program)
-        .args(arguments)
-        .env("TAGWALL_TARGET", &target.name)
-        .env("TAGWALL_PROTOCOL", target.protocol.name())
-        .env("TAGWALL_PORTS", ports.join(" "))
-        .env("TAGWALL_ADDED", plan.added().changing.len().to_string())
-        .env("TAGWALL_REMOVED", plan.removed().changing.len().to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    let output = child.map_err(|error| format!("cannot run `{program}`: {error}"))?.wait_with_output().await;
-    let output = output.map_err(|error| format!("cannot wait for `{program}`: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said: String = String::from_utf8_lossy(&output.stderr).trim().chars().take(SAID).collect();
-    let said = if said.is_empty() { said } else { format!(": {said}") };
-    Err(format!("`{program}` ended with {}{said}", output.status))
+    let variables = [
+        ("TAGWALL_TARGET", target.name.clone()),
+        ("TAGWALL_PROTOCOL", target.protocol.name().to_owned()),
+        ("TAGWALL_PORTS", ports.join(" ")),
+        ("TAGWALL_ADDED", plan.added().changing.len().to_string()),
+        ("TAGWALL_REMOVED", plan.removed().changing.len().to_string()),
+    ];
+    program::run(command, &variables, b"", patience).await.map_err(|error| error.to_string())
 }
 
 async fn post(url: &Url, target: &Target, plan: &Plan) -> Result<(), String> {
     let host = url.host_str().unwrap_or_default().to_owned();
-    refuse_ourselves(url)?;
+    let found = refuse_ourselves(url).await?;
     // The address may be a secret: only its host is told.
     let failed = |error: reqwest::Error| {
         let error = error.without_url();
@@ -110,7 +91,12 @@ async fn post(url: &Url, target: &Target, plan: &Plan) -> Result<(), String> {
         "added": plan.added().changing.len(),
         "removed": plan.removed().changing.len(),
     });
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().map_err(failed)?;
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        // Whom was looked at is who is asked.
+        .resolve_to_addrs(&host, &found)
+        .build()
+        .map_err(failed)?;
     let request = client.post(url.clone()).header("content-type", "application/json").body(body.to_string());
     let status = request.send().await.map_err(failed)?.status();
     if status.is_success() { Ok(()) } else { Err(format!("`{host}` answered {status}")) }
@@ -126,45 +112,52 @@ pub fn read_url(path: &std::path::Path) -> Result<Url, String> {
     url.ok_or_else(|| format!("`{}` holds no address that begins with https:// or http://", path.display()))
 }
 
-/// Refuses to ask this host about itself.
+/// Refuses to ask this host about itself, and yields where to ask instead.
 ///
 /// # Errors
 /// In words.
-pub fn refuse_ourselves(url: &Url) -> Result<(), String> {
+async fn refuse_ourselves(url: &Url) -> Result<Vec<SocketAddr>, String> {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = url.port_or_known_default().unwrap_or(443);
-    let found: Vec<IpAddr> = match (host, port).to_socket_addrs() {
-        Ok(addresses) => addresses.map(|address| address.ip()).collect(),
-        // Whoever cannot be found is not asked either: the request says why.
-        Err(_) => Vec::new(),
-    };
-    match found.into_iter().find(|address| is_ours(*address)) {
+    let found = tokio::net::lookup_host((host, port)).await;
+    let found: Vec<SocketAddr> = found.map_err(|error| format!("cannot find `{host}`: {error}"))?.collect();
+    match found.iter().find(|address| is_ours(address.ip())) {
         Some(address) => Err(format!(
-            "`{host}` is this host ({address}), and loopback is always admitted: its answer would prove nothing"
+            "`{host}` is this host ({}), and loopback is always admitted: its answer would prove nothing",
+            address.ip()
         )),
-        None => Ok(()),
+        None => Ok(found),
     }
 }
 
-/// Whether an address is of this host: only those can be bound.
+/// Whether an address is of this host.
 fn is_ours(address: IpAddr) -> bool {
-    address.is_loopback() || address.is_unspecified() || UdpSocket::bind((address, 0)).is_ok()
+    let address = address.to_canonical();
+    let of_interface = |found: InterfaceAddress| {
+        let found = found.address?;
+        let v4 = found.as_sockaddr_in().map(|found| IpAddr::V4(found.ip()));
+        v4.or_else(|| found.as_sockaddr_in6().map(|found| IpAddr::V6(found.ip())))
+    };
+    let ours = || getifaddrs().is_ok_and(|mut all| all.any(|found| of_interface(found) == Some(address)));
+    address.is_loopback() || address.is_unspecified() || ours()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn this_host_is_not_asked_about_itself() {
-        let check = |url: &str, refused: bool| {
-            assert_eq!(refuse_ourselves(&url.parse().unwrap()).is_err(), refused, "{url}");
-        };
-        check("http://127.0.0.1:9/", true);
-        check("http://localhost/", true);
-        check("http://[::1]:9/", true);
-        check("http://0.0.0.0/", true);
-        check("http://192.0.2.1/", false);
-        check("https://[2001:db8::1]/", false);
+    #[tokio::test]
+    async fn this_host_is_not_asked_about_itself() {
+        for (url, refused) in [
+            ("http://127.0.0.1:9/", true),
+            ("http://localhost/", true),
+            ("http://[::1]:9/", true),
+            ("http://[::ffff:127.0.0.1]/", true),
+            ("http://0.0.0.0/", true),
+            ("http://192.0.2.1/", false),
+            ("https://[2001:db8::1]/", false),
+        ] {
+            assert_eq!(refuse_ourselves(&url.parse().unwrap()).await.is_err(), refused, "{url}");
+        }
     }
 }

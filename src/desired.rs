@@ -56,12 +56,12 @@ pub fn resolve(list: &List, publication: &Publication) -> (Resolved, Vec<Refusal
     (resolved, refusals)
 }
 
-/// Resolves a list against two publications for comparison, by the tags that both have.
+/// Resolves a list against the tags of two publications for comparison, by those that both have.
 ///
 /// A tag that the operator has just added may be younger than the older publication: that it comes is their
 /// edit, no growth of the list.
-pub fn resolve_pair(list: &List, older: &Publication, newer: &Publication) -> (Resolved, Resolved) {
-    let both = list.tags.iter().filter_map(|name| Some((older.tag(name)?, newer.tag(name)?)));
+pub fn resolve_pair(list: &List, older: &[Tag], newer: &[Tag]) -> (Resolved, Resolved) {
+    let both = list.tags.iter().filter_map(|name| Some((Tag::find(older, name)?, Tag::find(newer, name)?)));
     let (old, new): (Vec<&Tag>, Vec<&Tag>) = both.unzip();
     (of_tags(list, &old), of_tags(list, &new))
 }

@@ -37,19 +37,24 @@ pub struct JudgedList {
 
 /// What a target is to be brought to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Aim {
+pub struct Aim {
     /// The lists to admit.
-    pub(crate) lists: JudgedLists,
+    pub lists: JudgedLists,
     /// What it admitted beyond them, for the policy that removes nothing.
-    pub(crate) left: PrefixSet,
+    pub left: PrefixSet,
+    /// What is admitted besides, whatever the policy.
+    pub besides: PrefixSet,
+    /// Whether it is to admit just that, also where the policy removes nothing: what was added is taken back.
+    pub exact: bool,
     /// Why nothing may be changed, whatever the lists say.
-    pub(crate) brakes: Vec<Refusal>,
+    pub brakes: Vec<Refusal>,
 }
 
 impl Aim {
-    /// These lists, and nothing else.
-    pub(crate) fn at(lists: &JudgedLists) -> Self {
-        Self { lists: lists.clone(), ..Self::default() }
+    /// These lists of a target, and nothing else.
+    pub(crate) fn at(lists: &JudgedLists, target: &Target) -> Self {
+        let own = lists.iter().filter(|(name, _)| target.lists.contains(name));
+        Self { lists: own.map(|(name, list)| (name.clone(), Arc::clone(list))).collect(), ..Self::default() }
     }
 
     pub(crate) fn braked(mut self, brake: Option<Refusal>) -> Self {
@@ -57,9 +62,17 @@ impl Aim {
         self
     }
 
-    pub(crate) fn desired(&self) -> Desired {
+    /// What it comes to under a policy.
+    pub(crate) fn desired(&self, policy: Policy) -> Desired {
         let lists: Vec<&Resolved> = self.lists.values().map(|list| &list.resolved).collect();
-        desired::desired(&lists)
+        let mut desired = desired::desired(&lists);
+        if let Desired::Prefixes { extra, .. } = &mut desired {
+            *extra = extra.union(&self.besides);
+            if policy == Policy::AddOnly {
+                *extra = extra.union(&self.left);
+            }
+        }
+        desired
     }
 }
 
@@ -73,6 +86,7 @@ fn is_new(list: &str, target: &Target, state: &State) -> bool {
 /// What one target is to be brought to, and under which judgements.
 pub(crate) struct Work<'a> {
     target: &'a Target,
+    policy: Policy,
     desired: Desired,
     /// Refusals of its lists.
     standing: Vec<Refusal>,
@@ -80,6 +94,8 @@ pub(crate) struct Work<'a> {
     measured: bool,
     /// Refusals that an override let through.
     pub(crate) overridden: Vec<Refusal>,
+    /// How often it moved between reading and writing.
+    pub(crate) conflicts: u32,
     /// What an attempt has done that could not be verified at once.
     done: Option<(Box<Plan>, Applied)>,
     config: &'a Config,
@@ -87,22 +103,17 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(
-        target: &'a Target,
-        mut aim: Aim,
-        state: &State,
-        config: &'a Config,
-        options: &'a Options,
-    ) -> Self {
-        aim.lists.retain(|name, _| target.lists.contains(name));
-        let mut desired = aim.desired();
-        if let (Policy::AddOnly, Desired::Prefixes { extra, .. }) = (target.policy, &mut desired) {
-            *extra = extra.union(&aim.left);
-        }
+    pub(crate) fn new(target: &'a Target, aim: Aim, state: &State, config: &'a Config, options: &'a Options) -> Self {
+        let policy = match target.policy {
+            Policy::AddOnly if aim.exact => Policy::Sync,
+            policy => policy,
+        };
+        let desired = aim.desired(policy);
         let measured = aim.lists.iter().all(|(name, list)| list.measured || is_new(name, target, state));
         let of_lists = aim.lists.values().flat_map(|list| list.standing.clone());
         let standing = aim.brakes.iter().cloned().chain(of_lists).collect();
-        Self { target, desired, standing, measured, overridden: Vec::new(), done: None, config, options }
+        let (overridden, conflicts, done) = (Vec::new(), 0, None);
+        Self { target, policy, desired, standing, measured, overridden, conflicts, done, config, options }
     }
 
     /// Brings the target to what it should admit, or says why not. Reads and plans again where it moved meanwhile.
@@ -113,9 +124,10 @@ impl<'a> Work<'a> {
                 Ok(outcome) => return outcome,
                 Err(ProviderError::Conflict(cause)) if attempt < CONFLICT_ATTEMPTS => {
                     tracing::debug!(target_name = %self.target.name, attempt, %cause, "the target moved");
-                    attempt += 1;
+                    (attempt, self.conflicts) = (attempt + 1, self.conflicts + 1);
                 }
                 Err(error @ ProviderError::Conflict(_)) => {
+                    self.conflicts += 1;
                     let hint = "something else keeps changing this firewall at the same time";
                     return Outcome::Failed(Failure::of_provider(&error, Some(hint)));
                 }
@@ -127,7 +139,7 @@ impl<'a> Work<'a> {
     /// Observes, plans and applies once.
     async fn attempt(&mut self, provider: &dyn Provider) -> Result<Outcome, ProviderError> {
         let observed = provider.observe().await?;
-        let plan = match plan(provider, &observed, &self.desired, self.target.policy) {
+        let plan = match plan(provider, &observed, &self.desired, self.policy) {
             Ok(plan) => plan,
             Err(refusal) => {
                 let refusals = self.standing.iter().cloned().chain([refusal]).collect();
@@ -191,7 +203,7 @@ impl<'a> Work<'a> {
         let limits = self.target.lists.iter().filter_map(|list| self.config.lists.get(list)).map(|list| &list.limits);
         let least = |a: Percent, b: Percent| if b.0 < a.0 { b } else { a };
         let both = |one: Limits, other: &Limits| Limits {
-            loss: least(one.loss, other.loss),
+            loss: one.loss.strictest(other.loss),
             growth: least(one.growth, other.growth),
             ..one
         };

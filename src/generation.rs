@@ -17,13 +17,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use tagwall_provider::{Held, PrefixSet};
+use tagwall_provider::PrefixSet;
 
 use crate::config::{Config, Target};
 use crate::desired::Resolved;
 use crate::disk;
-use crate::enforce::{JudgedList, JudgedLists};
-use crate::report::Published;
+use crate::enforce::{Aim, JudgedList, JudgedLists};
+use crate::grace::Dropped;
+use crate::report::{Failure, Published};
 use crate::source::Digest;
 
 /// The version of a generation's file that this tagwall writes.
@@ -48,11 +49,29 @@ pub struct Generation {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Enforced {
     /// Its lists by name.
-    pub lists: BTreeMap<String, Arc<Resolved>>,
+    pub lists: BTreeMap<String, Arc<EnforcedList>>,
     /// What it admitted beyond them, since the policy `add-only` removes nothing.
     pub left: PrefixSet,
     /// The publication that it went by.
     pub publication: Option<Named>,
+}
+
+/// What was enforced of one list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EnforcedList {
+    /// What its tags listed, exclusions taken out.
+    pub listed: PrefixSet,
+    /// What Microsoft had dropped and a grace period held.
+    pub dropped: Vec<Dropped>,
+    /// What the operator added.
+    pub extra: PrefixSet,
+}
+
+impl EnforcedList {
+    fn all(&self) -> PrefixSet {
+        let own = self.listed.union(&self.extra);
+        self.dropped.iter().fold(own, |sum, dropped| sum.union(&dropped.prefixes))
+    }
 }
 
 /// A publication, by what it is known by.
@@ -83,40 +102,50 @@ impl std::fmt::Display for Named {
 impl Enforced {
     /// Whether both come to the same addresses, list by list.
     pub fn is_same(&self, other: &Self) -> bool {
-        let same =
-            |(a, b): (&Arc<Resolved>, &Arc<Resolved>)| a.listed == b.listed && a.extra == b.extra && a.held == b.held;
+        let same = |(a, b): (&Arc<EnforcedList>, &Arc<EnforcedList>)| {
+            a.listed == b.listed && a.extra == b.extra && a.dropped == b.dropped
+        };
         self.left == other.left
             && self.lists.keys().eq(other.lists.keys())
             && self.lists.values().zip(other.lists.values()).all(same)
     }
 
-    /// All that it comes to.
+    /// All that it came to.
     pub fn all(&self) -> PrefixSet {
         self.lists.values().fold(self.left.clone(), |sum, list| sum.union(&list.all()))
     }
 
-    /// Its lists as today's configuration has them of this target; `None` where none of them is known. Nothing stands
-    /// against them: they were agreed to when they were enforced.
-    pub fn lists_today(&self, target: &Target, config: &Config) -> Option<JudgedLists> {
-        let today = |name: &String| {
-            let (list, stored) = (config.lists.get(name)?, self.lists.get(name)?);
-            let wanted = |set: &PrefixSet| {
-                let of_families =
-                    list.families.iter().fold(PrefixSet::new(), |sum, family| sum.union(&set.only(*family)));
-                of_families.difference(&list.exclude)
-            };
-            let held =
-                stored.held.iter().map(|held| Held { prefixes: wanted(&held.prefixes), until: held.until.clone() });
+    /// What to keep the target at: its lists with what is the operator's own as it is today. Nothing stands against
+    /// them: they were agreed to when they were enforced.
+    ///
+    /// Where the target has a list today that was not known then, a renamed one perhaps, nothing is taken away.
+    pub fn today(&self, target: &Target, config: &Config, now: Timestamp) -> Aim {
+        let of_list = |name: &String| {
+            // Of a list that was not known then there is what the operator adds.
+            let (list, stored) = (config.lists.get(name)?, self.lists.get(name).cloned().unwrap_or_default());
+            let held = stored.dropped.iter().filter(|dropped| list.grace.holds(dropped, now));
             let resolved = Resolved {
-                listed: wanted(&stored.listed),
-                held: held.collect(),
+                listed: list.wanted(&stored.listed),
+                held: held.map(|dropped| list.holds(dropped)).collect(),
                 extra: list.extra.difference(&list.exclude),
             };
             let judged = JudgedList { resolved, standing: Vec::new(), measured: true, dropped: Vec::new() };
             Some((name.clone(), Arc::new(judged)))
         };
-        let lists: JudgedLists = target.lists.iter().filter_map(today).collect();
-        (!lists.is_empty()).then_some(lists)
+        let lists: JudgedLists = target.lists.iter().filter_map(of_list).collect();
+        let all_known = target.lists.iter().all(|name| self.lists.contains_key(name));
+        let besides = if all_known { PrefixSet::new() } else { self.all() };
+        // What every list of the target excludes is never admitted, wherever it comes from.
+        let mut excluded = target.lists.iter().filter_map(|name| Some(&config.lists.get(name)?.exclude)).cloned();
+        let excluded = excluded.next().map(|first| excluded.fold(first, |all, one| all.intersection(&one)));
+        let excluded = excluded.unwrap_or_default();
+        Aim { lists, left: self.left.difference(&excluded), besides: besides.difference(&excluded), ..Aim::default() }
+    }
+
+    /// Exactly what was enforced, whatever the configuration says today: what a change that was not confirmed is taken
+    /// back to.
+    pub fn exactly(&self) -> Aim {
+        Aim { besides: self.all(), exact: true, ..Aim::default() }
     }
 }
 
@@ -200,24 +229,27 @@ impl Generations {
         numbers.reverse();
         numbers.retain(|number| Some(*number) != recorded);
         for number in recorded.into_iter().chain(numbers) {
-            match self.read(number) {
-                Ok(Some(mut generation)) if generation.owner == owner => {
-                    if let Some(enforced) = generation.targets.remove(target) {
-                        return Some((number, enforced));
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    let warning =
-                        format!("{}; an older generation stands in", crate::report::Failure::of(error, None).message);
-                    if !warnings.contains(&warning) {
-                        warnings.push(warning);
-                    }
-                }
+            let trouble = match self.of_target(owner, target, number) {
+                Ok(Some(enforced)) => return Some((number, enforced)),
+                Ok(None) if Some(number) == recorded => format!("generation {number} of target `{target}` is gone"),
+                Ok(None) => continue,
+                Err(error) => Failure::of(&error, None).message,
+            };
+            let warning = format!("{trouble}; another generation stands in, where there is one");
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
             }
         }
         None
+    }
+
+    /// What one generation enforced of a target of this owner, where it knows it.
+    ///
+    /// # Errors
+    /// [`GenerationError`].
+    pub fn of_target(&self, owner: &str, target: &str, number: u64) -> Result<Option<Enforced>, GenerationError> {
+        let generation = self.read(number)?.filter(|generation| generation.owner == owner);
+        Ok(generation.and_then(|mut generation| generation.targets.remove(target)))
     }
 
     /// Keeps a generation.
@@ -229,7 +261,7 @@ impl Generations {
         disk::replace(&self.path(generation.number), &serde_json::to_vec(&OnDisk::from(generation))?)
     }
 
-    /// Removes all but the newest `keep`, those in `used`, and none that is the newest to know a target of its own.
+    /// Removes all but the newest `keep` and those in `used`.
     ///
     /// # Errors
     /// Where the directory cannot be read or a file not be removed.
@@ -267,14 +299,7 @@ struct ListOnDisk {
     #[serde(with = "prefix_texts")]
     extra: PrefixSet,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    held: Vec<HeldOnDisk>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct HeldOnDisk {
-    until: String,
-    #[serde(with = "prefix_texts")]
-    prefixes: PrefixSet,
+    dropped: Vec<Dropped>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -288,7 +313,7 @@ struct TargetOnDisk {
 
 impl From<&Generation> for OnDisk {
     fn from(generation: &Generation) -> Self {
-        let mut lists: Vec<(&String, &Arc<Resolved>)> = Vec::new();
+        let mut lists: Vec<(&String, &Arc<EnforcedList>)> = Vec::new();
         let mut place = |name, list| {
             let known = lists.iter().position(|known| *known == (name, list));
             known.unwrap_or_else(|| {
@@ -302,12 +327,11 @@ impl From<&Generation> for OnDisk {
             (name.clone(), target)
         });
         let targets = targets.collect();
-        let held = |held: &Held| HeldOnDisk { until: held.until.clone(), prefixes: held.prefixes.clone() };
-        let list = |(name, list): (&String, &Arc<Resolved>)| ListOnDisk {
+        let list = |(name, list): (&String, &Arc<EnforcedList>)| ListOnDisk {
             name: name.clone(),
             listed: list.listed.clone(),
             extra: list.extra.clone(),
-            held: list.held.iter().map(held).collect(),
+            dropped: list.dropped.clone(),
         };
         Self {
             version: VERSION,
@@ -326,10 +350,9 @@ impl OnDisk {
         if self.version != VERSION {
             return Err(Error::custom(format!("it is of version {}, known is {VERSION}", self.version)));
         }
-        let held = |held: HeldOnDisk| Held { prefixes: held.prefixes, until: held.until };
         let list = |list: ListOnDisk| {
-            let held = list.held.into_iter().map(held).collect();
-            (list.name, Arc::new(Resolved { listed: list.listed, held, extra: list.extra }))
+            let ListOnDisk { name, listed, extra, dropped } = list;
+            (name, Arc::new(EnforcedList { listed, dropped, extra }))
         };
         let lists: Vec<_> = self.lists.into_iter().map(list).collect();
         let enforced = |target: TargetOnDisk| {

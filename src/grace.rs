@@ -71,7 +71,8 @@ impl Dropped {
 }
 
 impl Grace {
-    fn holds(self, dropped: &Dropped, now: Timestamp) -> bool {
+    /// Whether it still holds what was dropped.
+    pub fn holds(self, dropped: &Dropped, now: Timestamp) -> bool {
         match self {
             Self::None => false,
             // A clock that was put back holds longer, never shorter than now.

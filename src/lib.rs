@@ -21,6 +21,7 @@
 
 pub mod accept;
 pub mod audit;
+mod chain;
 pub mod cli;
 pub mod config;
 pub mod confirm;
@@ -35,11 +36,17 @@ pub mod generation;
 pub mod grace;
 pub mod limits;
 pub mod listening;
+pub mod log;
+pub mod notify;
 pub mod plan;
+mod program;
 pub mod reconcile;
 pub mod record;
 pub mod report;
 pub mod schedule;
+pub mod serve;
 pub mod source;
 pub mod state;
+pub mod status;
 pub mod targets;
+pub mod telling;

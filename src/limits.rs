@@ -7,12 +7,13 @@ use tagwall_provider::{AddressCount, Family, IpNet, Limit, PrefixSet, Refusal};
 
 use crate::config::Percent;
 use crate::config::raw::{self, SpecialSpace, TooBroad};
+use crate::report::number::{addresses, counted, counted_addresses};
 
 /// The limits that judge one list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// The most that may be lost per family, in addresses and in prefixes.
-    pub loss: Percent,
+    pub loss: Loss,
     /// The most that may be gained per family, in addresses.
     pub growth: Percent,
     /// The broadest prefix that may be listed.
@@ -21,14 +22,45 @@ pub struct Limits {
     pub special: Vec<SpecialSpace>,
 }
 
-/// A list with fewer prefixes than this in a family is judged by [`SMALL_LOSS`]: ten percent of five is none.
+/// The most that a list may lose.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// Nobody said: 10 %, and of a small list two prefixes.
+    Default,
+    /// The operator's word, for a list of any size.
+    Set(Percent),
+}
+
+/// What may be lost where nobody said.
+const DEFAULT_LOSS: Percent = Percent(10.0);
+/// Unless somebody said, a list with fewer prefixes than this in a family is judged by [`SMALL_LOSS`]: ten percent of
+/// five is none.
 const SMALL_LIST: usize = 16;
 /// How many prefixes a small list may lose.
 const SMALL_LOSS: usize = 2;
 
+impl Loss {
+    const fn share(self) -> Percent {
+        match self {
+            Self::Default => DEFAULT_LOSS,
+            Self::Set(share) => share,
+        }
+    }
+
+    /// The stricter of two. Where only one was set, its word counts for small lists, too.
+    #[must_use]
+    pub fn strictest(self, other: Self) -> Self {
+        if self == other {
+            return self;
+        }
+        let (one, other) = (self.share(), other.share());
+        Self::Set(if other.0 < one.0 { other } else { one })
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { loss: Percent(10.0), growth: Percent(100.0), too_broad: TooBroad::default(), special: Vec::new() }
+        Self { loss: Loss::Default, growth: Percent(100.0), too_broad: TooBroad::default(), special: Vec::new() }
     }
 }
 
@@ -40,7 +72,7 @@ impl Limits {
             return Err(("too-broad", "is no prefix length: `v4` is 0 to 32, `v6` is 0 to 128".to_owned()));
         }
         Ok(Self {
-            loss: raw.loss.unwrap_or(self.loss),
+            loss: raw.loss.map_or(self.loss, Loss::Set),
             growth: raw.growth.unwrap_or(self.growth),
             too_broad,
             special: raw.special.clone().unwrap_or_else(|| self.special.clone()),
@@ -68,22 +100,35 @@ impl Limits {
         let lost_prefixes = before.prefixes().filter(|prefix| lost.meets(*prefix)).count();
         let by_addresses = gone.percent_of(all);
         let by_prefixes = lost_prefixes as f64 / prefixes as f64 * 100.0;
-        let share = |figure: f64| format!("{figure:.1} %");
-        let finding = if after.is_empty() {
-            format!("{what}: all {family} would go ({prefixes} prefixes, {gone} addresses)")
-        } else if prefixes < SMALL_LIST {
+        let limit = self.loss.share();
+        // What would be enough, for the hint: no more than is lost, in whole percent.
+        let enough = by_addresses.max(by_prefixes).ceil();
+        let (finding, how) = if after.is_empty() {
+            let (prefixes, gone) = (counted(prefixes, "prefix", "prefixes"), counted_addresses(gone));
+            let how = format!("no `loss` lets a whole family go: `families` can take {family} out of the list");
+            (format!("{what}: all {family} would go ({prefixes}, {gone})"), how)
+        } else if self.loss == Loss::Default && prefixes < SMALL_LIST {
             if lost_prefixes <= SMALL_LOSS {
                 return None;
             }
-            format!(
-                "{what}: {lost_prefixes} of {prefixes} {family} prefixes would go, the limit for so small a list is {SMALL_LOSS}"
+            (
+                format!(
+                    "{what}: {lost_prefixes} of {prefixes} {family} prefixes would go, the limit for a list of fewer than {SMALL_LIST} is {SMALL_LOSS}"
+                ),
+                format!(
+                    "`loss = \"{enough}%\"` in the list's own `limits` would let it through: once set, the share counts for small lists, too"
+                ),
             )
-        } else if by_addresses > self.loss.0 || by_prefixes > self.loss.0 {
-            format!(
-                "{what}: {} of the {family} addresses ({gone}) and {} of the prefixes ({lost_prefixes} of {prefixes}) would go, the limit is {}",
-                share(by_addresses),
-                share(by_prefixes),
-                self.loss
+        } else if by_addresses > limit.0 || by_prefixes > limit.0 {
+            (
+                format!(
+                    "{what}: {by_addresses:.1} % of the {family} addresses ({}) and {by_prefixes:.1} % of the prefixes ({lost_prefixes} of {prefixes}) would go, the limit is {limit}",
+                    addresses(gone)
+                ),
+                format!(
+                    "`loss = \"{enough}%\"` in `[limits]` or in the list's own `limits` would let it through (now \"{}%\")",
+                    limit.0
+                ),
             )
         } else {
             return None;
@@ -91,10 +136,7 @@ impl Limits {
         let choices = vec![
             "until then its new prefixes are not admitted either".to_owned(),
             "compare with Microsoft's page: is the drop announced, does a second source agree?".to_owned(),
-            format!(
-                "`loss` in `[limits]` or in the list's own `limits` (now \"{}%\") sets how much is allowed",
-                self.loss.0
-            ),
+            how,
         ];
         Some(Refusal { limit: Limit::Loss, finding, choices })
     }
@@ -108,8 +150,10 @@ impl Limits {
         Some(Refusal {
             limit: Limit::Growth,
             finding: format!(
-                "{what}: the {family} addresses would grow by {:.1} % ({new} more than {all}), the limit is {}",
+                "{what}: the {family} addresses would grow by {:.1} % ({} more than {}), the limit is {}",
                 new.percent_of(all),
+                addresses(new),
+                addresses(all),
                 self.growth
             ),
             choices: vec![

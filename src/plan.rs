@@ -1,8 +1,8 @@
 //! The plan: what one target admits, what it should, and what the difference means in addresses. Pure.
 
 use tagwall_provider::{
-    AddressCount, Admits, Desired, Foreign, ForeignEffect, Held, Observed, Operation, Orphan, PerFamily, PrefixSet,
-    Provider, Refusal, Skeleton, Steps,
+    AddressCount, Admits, Counters, Desired, Foreign, ForeignEffect, Held, Observed, Operation, Orphan, PerFamily,
+    PrefixSet, Provider, Refusal, Skeleton, Steps,
 };
 
 use crate::config::Policy;
@@ -26,6 +26,8 @@ pub struct Plan {
     pub foreign: Vec<Foreign>,
     /// Objects of ours that no configured target wants.
     pub orphans: Vec<Orphan>,
+    /// What its rules counted before, where the firewall counts.
+    pub counters: Option<Counters>,
 }
 
 /// One side of a diff, sorted by what it means.
@@ -71,6 +73,7 @@ pub fn plan(provider: &dyn Provider, observed: &Observed, desired: &Desired, pol
         skeleton: observed.skeleton.clone(),
         foreign: observed.foreign.clone(),
         orphans: observed.orphans.clone(),
+        counters: observed.counters,
     })
 }
 

@@ -6,24 +6,27 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use jiff::Timestamp;
-use tagwall_provider::{Limit, Provider, Refusal};
+use tagwall_provider::{Limit, Provider, Refusal, Skeleton};
 
 use crate::accept::{Baselines, judge_publication};
-use crate::config::{Config, List, Target};
+use crate::config::{Config, List, Policy, Target};
 use crate::desired;
 use crate::enforce::{Aim, JudgedList, JudgedLists, Work};
 use crate::generation::Enforced;
 use crate::grace;
-use crate::report::{Failure, Fallback, Outcome, Published, Report, TargetReport};
+use crate::report::{Class, Failure, Fallback, Outcome, Published, Report, TargetReport};
 use crate::source::{Fetched, Publication, Source};
 use crate::state::{State, StateDir};
 
 /// How many targets are worked on at a time: a slow one keeps its place and delays no other.
 const SIDE_BY_SIDE: usize = 16;
+/// How long one target may take. A provider may be dropped halfway: what it did until then is safe to plan again from.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// What a pass may do, and for whom.
 #[derive(Clone, Debug)]
@@ -36,6 +39,8 @@ pub struct Options {
     pub own_session: Option<OwnSession>,
     /// Whether it restores what was before a boot: what a pause left in place is to be there again.
     pub restores: bool,
+    /// The command that does what a dry run shows.
+    pub verb: &'static str,
     /// The time of the pass.
     pub now: Timestamp,
 }
@@ -162,7 +167,7 @@ pub async fn against(
     }
     let last_good = memory.dir.last_good();
     let baselines = Baselines::load(config, &fetched.publication, &last_good, state, &mut report.warnings);
-    let lists = judge_lists(config, &fetched.publication, &baselines, state, options, &mut report);
+    let lists = judge_lists(config, &fetched.publication, &baselines, state, targets, options, &mut report);
     enforce_all(Ground::Lists(&lists), config, memory, targets, options, &mut report).await;
     Pass { accepted: accepted(config, &lists, state, &report), report, fetched: Some(fetched), lists }
 }
@@ -187,16 +192,21 @@ fn judge_lists(
     publication: &Publication,
     baselines: &Baselines,
     state: &State,
+    targets: &[Kept<'_>],
     options: &Options,
     report: &mut Report,
 ) -> JudgedLists {
     let judge = |(name, list): (&String, &List)| {
         let (mut resolved, mut refusals) = desired::resolve(list, publication);
         refusals.extend(baselines.judge(list, publication));
-        let overridden = |refusal: &Refusal| options.overrides.contains(&refusal.limit);
+        // An override speaks of what this pass is to enforce, not of every list of the file.
+        let is_used = targets.iter().any(|kept| kept.target.lists.contains(name));
+        let overridden = |refusal: &Refusal| is_used && options.overrides.contains(&refusal.limit);
         let (overridden, standing): (Vec<_>, Vec<_>) = refusals.into_iter().partition(overridden);
         report.overridden.extend(overridden);
-        let known = state.lists.get(name).map(|record| record.dropped.as_slice()).unwrap_or_default();
+        // What belonged to tags that the operator has since taken out is not held.
+        let record = state.lists.get(name).filter(|record| record.tags == list.tags);
+        let known = record.map(|record| record.dropped.as_slice()).unwrap_or_default();
         let before = baselines.listed_before(list, publication);
         let dropped = grace::advance(list.grace, known, before.as_ref(), &resolved.listed, options.now);
         resolved.held = dropped.iter().map(|dropped| list.holds(dropped)).collect();
@@ -226,17 +236,22 @@ async fn enforce_all(
     report: &mut Report,
 ) {
     let mut told = Vec::with_capacity(targets.len());
-    let mut stopped = None;
+    let mut stopped = canaries_at_rest(config, memory.state, targets);
     for canaries in [true, false] {
         let wave = targets.iter().enumerate().filter(|(_, kept)| kept.target.canary == canaries);
         let bring = |(place, kept)| {
-            let mut one = One { kept, ground, config, memory, options, overridden: Vec::new(), warnings: Vec::new() };
-            let stopped = stopped.clone();
-            async move { (place, one.bring(stopped).await, one.overridden, one.warnings) }
+            let (taken_back, overridden, warnings, conflicts) = Default::default();
+            let mut one = One { kept, ground, config, memory, options, taken_back, overridden, warnings, conflicts };
+            // Whoever goes ahead waits for nobody.
+            let stopped = stopped.clone().filter(|_| !canaries);
+            async move {
+                let told = one.bring(stopped).await;
+                (place, TargetReport { conflicts: one.conflicts, ..told }, one.overridden, one.warnings)
+            }
         };
         let done: Vec<_> = stream::iter(wave).map(bring).buffer_unordered(SIDE_BY_SIDE).collect().await;
         if options.purpose == Purpose::Enforce && !matches!(ground, Ground::Remembered) {
-            stopped = done.iter().find_map(|(_, told, ..)| stops_the_rest(told));
+            stopped = stopped.or_else(|| done.iter().find_map(|(_, told, ..)| stops_the_rest(told)));
         }
         told.extend(done);
     }
@@ -247,6 +262,21 @@ async fn enforce_all(
         report.overridden.extend(overridden);
         report.warnings.extend(warnings);
     }
+}
+
+/// Why targets are left as they are whose canary does not go ahead: by itself it proves nothing.
+fn canaries_at_rest(config: &Config, state: &State, targets: &[Kept<'_>]) -> Option<Refusal> {
+    let in_pass = |target: &Target| targets.iter().any(|kept| kept.target.name == target.name);
+    let at_rest = |target: &&Target| {
+        state.pinned(&target.name).is_some() || (state.is_withdrawn(&target.name) && !in_pass(target))
+    };
+    let canary = config.targets.iter().filter(|target| target.canary).find(at_rest)?;
+    let why = if state.pinned(&canary.name).is_some() { "is pinned" } else { "is withdrawn" };
+    Some(Refusal {
+        limit: Limit::Canary,
+        finding: format!("`{}` goes ahead, and it {why}", canary.name),
+        choices: vec![format!("`tagwall resume --target {}`, or take `canary` out of it", canary.name)],
+    })
 }
 
 /// Why targets that come after a canary are left as they are.
@@ -270,8 +300,11 @@ struct One<'a> {
     config: &'a Config,
     memory: Memory<'a>,
     options: &'a Options,
+    /// Whether a change was not confirmed just now.
+    taken_back: bool,
     overridden: Vec<Refusal>,
     warnings: Vec<String>,
+    conflicts: u32,
 }
 
 impl One<'_> {
@@ -281,18 +314,11 @@ impl One<'_> {
             Ok(provider) => provider.as_ref(),
             Err(failure) => return TargetReport::new(target, Outcome::Failed(failure.clone())),
         };
-        let record = self.memory.state.targets.get(&target.name);
-        let pinned = record.is_some_and(|record| record.pinned.is_some());
         let paused = self.memory.state.paused(&target.name).map(brakes::paused);
-        if pinned || matches!(self.ground, Ground::Remembered) {
-            let Some((generation, aim)) = self.remembered() else {
-                let outcome = if pinned { brakes::pin_lost(target) } else { self.run(provider, Aim::default()).await };
-                return TargetReport { pinned, ..TargetReport::new(target, outcome) };
-            };
-            // What was paused was enforced: to restore it after a boot is to keep the pause.
-            let brake = paused.filter(|_| !self.options.restores);
-            let outcome = self.run(provider, aim.braked(brake)).await;
-            return TargetReport { pinned, generation: Some(generation), ..TargetReport::new(target, outcome) };
+        // What was paused was enforced: to restore it after a boot is to keep the pause.
+        let paused = paused.filter(|_| !self.options.restores);
+        if let Some(number) = self.memory.state.pinned(&target.name) {
+            return self.pinned(provider, number, paused).await;
         }
         let lists = match self.ground {
             Ground::Lists(lists) => lists,
@@ -300,13 +326,16 @@ impl One<'_> {
                 let fallback = self.fall_back(provider, paused).await;
                 return TargetReport { fallback, ..TargetReport::new(target, outcome.clone()) };
             }
-            Ground::Remembered => unreachable!("dealt with above"),
+            Ground::Remembered => return self.remembered(provider, paused).await,
         };
-        let unconfirmed = record.and_then(|record| record.unconfirmed.as_ref()).map(brakes::unconfirmed);
-        let brakes = [paused.clone(), unconfirmed, stopped];
-        let aim = brakes.into_iter().fold(Aim::at(lists), Aim::braked);
+        let unconfirmed = self.unconfirmed();
+        let brakes = [paused.clone(), unconfirmed.clone(), stopped];
+        let aim = brakes.into_iter().fold(Aim::at(lists, target), Aim::braked);
         let outcome = self.run(provider, aim).await;
-        let outcome = self.confirm(outcome).await;
+        let outcome = match unconfirmed {
+            Some(refusal) => self.still_unconfirmed(outcome, refusal),
+            None => self.confirm(outcome).await,
+        };
         let fallback = match outcome {
             Outcome::Refused { .. } => self.fall_back(provider, paused).await,
             _ => None,
@@ -314,44 +343,117 @@ impl One<'_> {
         TargetReport { fallback, ..TargetReport::new(target, outcome) }
     }
 
+    /// Keeps a target where the operator pinned it, or leaves it as it is.
+    async fn pinned(&mut self, provider: &dyn Provider, number: u64, paused: Option<Refusal>) -> TargetReport {
+        let (target, config) = (self.kept.target, self.config);
+        let known = self.memory.recent.get(&target.name).filter(|(known, _)| *known == number);
+        let enforced = match known {
+            Some((_, enforced)) => Ok(Some(enforced.clone())),
+            None => self.memory.dir.generations().of_target(&config.owner, &target.name, number),
+        };
+        let outcome = match enforced {
+            Ok(Some(enforced)) => {
+                let mut aim = Aim { exact: true, ..enforced.today(target, config, self.options.now) };
+                if target.policy == Policy::AddOnly {
+                    aim.besides = aim.besides.union(&aim.left);
+                }
+                self.run(provider, aim.braked(paused)).await
+            }
+            Ok(None) => brakes::pin_lost(target, &format!("generation {number} is gone")),
+            Err(error) => brakes::pin_lost(target, &Failure::of(&error, None).message),
+        };
+        TargetReport { pinned: true, generation: Some(number), ..TargetReport::new(target, outcome) }
+    }
+
+    /// Brings a target to what it was last enforced with. One that nothing is known of is closed, but never emptied.
+    async fn remembered(&mut self, provider: &dyn Provider, paused: Option<Refusal>) -> TargetReport {
+        let target = self.kept.target;
+        if let Some((generation, enforced)) = self.enforced() {
+            let aim = self.aim_of(&enforced).braked(paused);
+            let outcome = self.run(provider, aim).await;
+            return TargetReport { generation: Some(generation), ..TargetReport::new(target, outcome) };
+        }
+        let outcome = match provider.observe().await {
+            Ok(observed) if observed.skeleton == Skeleton::Absent => {
+                self.run(provider, Aim::default().braked(paused)).await
+            }
+            Ok(_) => brakes::nothing_known(target),
+            Err(error) => Outcome::Failed(Failure::of_provider(&error, None)),
+        };
+        TargetReport::new(target, outcome)
+    }
+
     async fn run(&mut self, provider: &dyn Provider, aim: Aim) -> Outcome {
         let mut work = Work::new(self.kept.target, aim, self.memory.state, self.config, self.options);
-        let outcome = work.run(provider).await;
+        let outcome = tokio::time::timeout(PATIENCE, work.run(provider)).await;
         self.overridden.append(&mut work.overridden);
-        outcome
+        self.conflicts += work.conflicts;
+        outcome.unwrap_or_else(|_| {
+            Outcome::Failed(Failure {
+                message: format!("the firewall was not done within {} minutes", PATIENCE.as_secs() / 60),
+                hint: Some("what was changed until then is read again by the next pass".to_owned()),
+                class: Class::Transient,
+            })
+        })
     }
 
     /// What the target was last enforced with.
-    fn remembered(&mut self) -> Option<(u64, Aim)> {
-        let target = self.kept.target;
-        let (number, enforced) = self.memory.enforced(self.config, &target.name, &mut self.warnings)?;
-        let lists = enforced.lists_today(target, self.config)?;
-        Some((number, Aim { lists, left: enforced.left, brakes: Vec::new() }))
+    fn enforced(&mut self) -> Option<(u64, Enforced)> {
+        self.memory.enforced(self.config, &self.kept.target.name, &mut self.warnings)
+    }
+
+    /// What to bring the target back to. Where a change was not confirmed, that is what stood before it, whatever has
+    /// been edited since.
+    fn aim_of(&self, enforced: &Enforced) -> Aim {
+        if self.taken_back || self.unconfirmed().is_some() {
+            return enforced.exactly();
+        }
+        enforced.today(self.kept.target, self.config, self.options.now)
+    }
+
+    fn unconfirmed(&self) -> Option<Refusal> {
+        let record = self.memory.state.targets.get(&self.kept.target.name)?;
+        record.unconfirmed.as_ref().map(brakes::unconfirmed)
     }
 
     /// Keeps the target at what it was last enforced with, where that is known: what is refused is the change, not the
     /// firewall that stands.
     async fn fall_back(&mut self, provider: &dyn Provider, paused: Option<Refusal>) -> Option<Fallback> {
-        let (generation, aim) = self.remembered()?;
-        let outcome = Box::new(self.run(provider, aim.braked(paused)).await);
+        let (generation, enforced) = self.enforced()?;
+        let aim = self.aim_of(&enforced).braked(paused);
+        let outcome = Box::new(self.run(provider, aim).await);
         Some(Fallback { generation, outcome })
     }
 
-    /// Asks for confirmation of a change that was made. What is not confirmed is refused after all.
+    /// Asks for confirmation of what was changed, also by a pass that was killed before it could ask. What is not
+    /// confirmed is refused after all.
     async fn confirm(&mut self, outcome: Outcome) -> Outcome {
-        let Outcome::Applied(plan, applied) = outcome else { return outcome };
-        let Some(confirm) = &self.kept.target.confirm else { return Outcome::Applied(plan, applied) };
-        let before = self.remembered().map(|(_, aim)| aim.desired().prefixes());
+        let (Outcome::Applied(plan, _) | Outcome::InSync(plan)) = &outcome else { return outcome };
+        let target = self.kept.target;
+        let asks = self.options.purpose == Purpose::Enforce && target.policy != Policy::Observe;
+        let Some(confirm) = target.confirm.as_ref().filter(|_| asks) else { return outcome };
+        let before = self.enforced().map(|(_, enforced)| enforced.all());
         // What was there before and came back was confirmed then.
         if before.as_ref() == Some(&plan.after) {
-            return Outcome::Applied(plan, applied);
+            return outcome;
         }
-        match confirm.ask(self.kept.target, &plan).await {
-            Ok(()) => Outcome::Applied(plan, applied),
+        match confirm.ask(target, plan).await {
+            Ok(()) => outcome,
             Err(why) => {
+                self.taken_back = true;
                 let refusal = brakes::not_confirmed(&why, before.is_some());
+                Outcome::Refused { refusals: vec![refusal], plan: Some(plan.clone()) }
+            }
+        }
+    }
+
+    /// A change that was not confirmed and stands all the same, since it could not be taken back, is not agreed to.
+    fn still_unconfirmed(&mut self, outcome: Outcome, refusal: Refusal) -> Outcome {
+        match outcome {
+            Outcome::InSync(plan) if self.enforced().is_some_and(|(_, enforced)| enforced.all() != plan.after) => {
                 Outcome::Refused { refusals: vec![refusal], plan: Some(plan) }
             }
+            outcome => outcome,
         }
     }
 }
@@ -367,7 +469,7 @@ mod brakes {
     pub(super) fn paused(decision: &Decision) -> Refusal {
         Refusal {
             limit: Limit::Paused,
-            finding: format!("it is paused {decision}"),
+            finding: decision.to_string(),
             choices: vec!["`tagwall resume` ends the pause".to_owned()],
         }
     }
@@ -389,10 +491,21 @@ mod brakes {
         }
     }
 
-    pub(super) fn pin_lost(target: &Target) -> Outcome {
+    pub(super) fn nothing_known(target: &Target) -> Outcome {
         Outcome::Failed(Failure {
-            message: format!("`{}` is pinned to a generation that cannot be read, and is left as it is", target.name),
-            hint: Some("`tagwall history` lists those that can; `tagwall resume` ends the pin".to_owned()),
+            message: format!(
+                "nothing is known that `{}` was enforced with, and rules of it stand: they are left as they are",
+                target.name
+            ),
+            hint: Some("`tagwall sync` enforces the newest publication; is it the right state directory?".to_owned()),
+            class: Class::Rejected,
+        })
+    }
+
+    pub(super) fn pin_lost(target: &Target, why: &str) -> Outcome {
+        Outcome::Failed(Failure {
+            message: format!("`{}` is pinned, and is left as it is: {why}", target.name),
+            hint: Some("`tagwall history` lists what can be gone back to; `tagwall resume` ends the pin".to_owned()),
             class: Class::Rejected,
         })
     }
@@ -407,7 +520,9 @@ mod brakes {
 fn accepted(config: &Config, lists: &JudgedLists, state: &State, report: &Report) -> Vec<String> {
     let outcome = |target: &Target| report.targets.iter().find(|told| told.target.name == target.name);
     let let_through = |list: &JudgedList, told: &TargetReport| {
-        list.measured || !matches!(told.outcome, Outcome::Refused { .. } | Outcome::Failed(_))
+        // What a pin kept as it was says nothing of the publication.
+        let refused = matches!(told.outcome, Outcome::Refused { .. } | Outcome::Failed(_));
+        list.measured || !(refused || told.pinned)
     };
     let is_accepted = |name: &str, list: &JudgedList| {
         let mut targets = config.targets.iter().filter(|target| target.lists.iter().any(|of| of == name));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tagwall_provider::{Limit, PrefixSet};
 
 use crate::config::{Config, Policy, Target};
-use crate::enforce::JudgedLists;
-use crate::generation::{Enforced, Generation, Named};
+use crate::enforce::{JudgedList, JudgedLists};
+use crate::generation::{Enforced, EnforcedList, Generation, Named};
 use crate::report::{Failure, Outcome, Report, TargetReport};
 use crate::source::{Fetched, Freshness};
 use crate::state::{Accepted, ListRecord, State, StateDir, StateError, Unconfirmed};
@@ -50,7 +50,8 @@ impl Record<'_> {
     pub fn write(&self) -> Remembered {
         let mut warnings = Vec::new();
         let generations = self.dir.generations();
-        let (enforced, new) = self.enforced();
+        let (enforced, new) = self.enforced(&mut warnings);
+        warnings.retain(|warning| !self.report.warnings.contains(warning));
         let mut told = |result: Result<(), StateError>| {
             if let Err(error) = result {
                 warnings.push(Failure::of(&error, None).message);
@@ -58,17 +59,17 @@ impl Record<'_> {
         };
         let failed = |action| move |source| StateError::Io { action, path: self.dir.path().to_owned(), source };
         // First what the state refers to, then the state.
-        if let Some(generation) = &new {
-            told(generations.write(generation).map_err(failed("keep the generation in")));
-        }
-        let state = self.next_state(&enforced, new.as_ref().map(|generation| generation.number));
-        if let Some(line) = audit::Pass::of(
-            self.report,
-            self.config,
-            self.cause,
-            self.reason,
-            new.as_ref().map(|generation| generation.number),
-        ) {
+        let kept = new.as_ref().map(|generation| generations.write(generation).map(|()| generation.number));
+        let number = kept.as_ref().and_then(|kept| kept.as_ref().ok().copied());
+        // The state names none that is not there.
+        let state = match kept {
+            Some(Err(error)) => {
+                told(Err(failed("keep the generation in")(error)));
+                self.next_state(&BTreeMap::new(), None)
+            }
+            _ => self.next_state(&enforced, number),
+        };
+        if let Some(line) = audit::Pass::of(self.report, self.config, self.cause, self.reason, number) {
             told(self.dir.audit(&line));
         }
         let last_good = self.dir.last_good();
@@ -91,14 +92,14 @@ impl Record<'_> {
 
     /// What each target of the configuration is now known to have been enforced with, and the generation that has to
     /// be made of it: one is made where that is not what is on disk.
-    fn enforced(&self) -> (BTreeMap<String, (u64, Enforced)>, Option<Generation>) {
+    fn enforced(&self, warnings: &mut Vec<String>) -> (BTreeMap<String, (u64, Enforced)>, Option<Generation>) {
         let generations = self.dir.generations();
         let mut known = BTreeMap::new();
         let mut changed = Vec::new();
         for target in &self.config.targets {
             let recorded = self.state.targets.get(&target.name).and_then(|record| record.generation);
-            // What cannot be read was said when it was needed, and is written anew now.
-            let before = generations.enforced(&self.config.owner, &target.name, recorded, &mut Vec::new());
+            // What cannot be read is said, and written anew now.
+            let before = generations.enforced(&self.config.owner, &target.name, recorded, warnings);
             let now = self.report.targets.iter().find_map(|told| self.enforced_now(told, target));
             match (before, now) {
                 (Some((number, before)), Some(now)) if before.is_same(&now) => {
@@ -119,11 +120,8 @@ impl Record<'_> {
         }
         let newest = generations.numbers().ok().and_then(|numbers| numbers.last().copied()).unwrap_or_default();
         let number = newest.max(self.state.generation) + 1;
-        let pinned = |name: &str| self.state.targets.get(name).is_some_and(|record| record.pinned.is_some());
-        for (name, (of, _)) in &mut known {
-            if !pinned(name) {
-                *of = number;
-            }
+        for (of, _) in known.values_mut() {
+            *of = number;
         }
         let targets = known.iter().map(|(name, (_, enforced))| (name.clone(), enforced.clone())).collect();
         let generation = Generation {
@@ -143,7 +141,15 @@ impl Record<'_> {
         if told.target.name != target.name || target.policy == Policy::Observe || told.generation.is_some() {
             return None;
         }
-        let list = |name: &String| Some((name.clone(), Arc::new(self.lists.get(name)?.resolved.clone())));
+        // A refused list may need no step, and was not agreed to for that.
+        if target.lists.iter().any(|name| self.lists.get(name).is_none_or(|list| !list.standing.is_empty())) {
+            return None;
+        }
+        let list = |name: &String| {
+            let JudgedList { resolved, dropped, .. } = self.lists.get(name)?.as_ref();
+            let (listed, extra, dropped) = (resolved.listed.clone(), resolved.extra.clone(), dropped.clone());
+            Some((name.clone(), Arc::new(EnforcedList { listed, dropped, extra })))
+        };
         Some(Enforced {
             lists: target.lists.iter().filter_map(list).collect(),
             left: if target.policy == Policy::AddOnly { plan.left.clone() } else { PrefixSet::new() },
@@ -152,7 +158,7 @@ impl Record<'_> {
     }
 
     fn next_state(&self, enforced: &BTreeMap<String, (u64, Enforced)>, generation: Option<u64>) -> State {
-        let (now, mut state) = (self.report.started, self.state.clone());
+        let (now, mut state) = (self.report.started, noted(self.state, self.report));
         state.owner = Some(self.config.owner.clone());
         state.generation = generation.unwrap_or(state.generation);
         if let Some(fetched) = self.fetched {
@@ -167,7 +173,8 @@ impl Record<'_> {
             }
             for name in self.accepted {
                 let dropped = self.lists.get(name).map(|list| list.dropped.clone()).unwrap_or_default();
-                state.lists.insert(name.clone(), ListRecord { sha256, dropped });
+                let tags = self.config.lists.get(name).map(|list| list.tags.clone()).unwrap_or_default();
+                state.lists.insert(name.clone(), ListRecord { sha256, tags, dropped });
             }
         }
         state.lists.retain(|name, _| self.config.lists.contains_key(name));
@@ -175,20 +182,20 @@ impl Record<'_> {
         for target in &self.report.targets {
             let record = state.targets.entry(target.target.name.clone()).or_default();
             record.last_attempt = Some(now);
-            if let Outcome::Refused { refusals, .. } = &target.outcome
-                && let Some(refusal) = refusals.iter().find(|refusal| refusal.limit == Limit::Unconfirmed)
-            {
-                let unconfirmed = || Unconfirmed { since: now, why: refusal.finding.clone() };
-                record.unconfirmed.get_or_insert_with(unconfirmed);
-            }
+            record.trouble = match &target.outcome {
+                Outcome::Refused { refusals, .. } => refusals.first().map(|refusal| format!("refused {refusal}")),
+                Outcome::Failed(failure) => Some(failure.message.clone()),
+                _ => None,
+            };
             if matches!(target.outcome, Outcome::InSync(_) | Outcome::Applied(..)) {
                 record.last_verified = Some(now);
-                record.withdrawn = None;
                 record.lists.clone_from(&target.target.lists);
             }
-            // Who only looks claims nothing.
-            let claims = target.target.policy != Policy::Observe;
-            if claims && matches!(target.outcome, Outcome::InSync(_) | Outcome::Applied(..)) {
+            // What was kept as it was is enforced, too. Who only looks claims nothing.
+            let outcomes = [Some(&target.outcome), target.fallback.as_ref().map(|fallback| fallback.outcome.as_ref())];
+            let is_right = |outcome: &Outcome| matches!(outcome, Outcome::InSync(_) | Outcome::Applied(..));
+            if target.target.policy != Policy::Observe && outcomes.into_iter().flatten().any(is_right) {
+                record.withdrawn = None;
                 let object = target.target.backend.unmarked_object();
                 let before = std::mem::replace(&mut record.unmarked, object);
                 if let Some(before) = before.filter(|before| record.claimed && record.unmarked.as_ref() != Some(before))
@@ -204,4 +211,19 @@ impl Record<'_> {
         state.abandoned.extend(abandoned);
         state
     }
+}
+
+/// The state with what was not confirmed noted: it is not tried again until somebody says so.
+pub fn noted(state: &State, report: &Report) -> State {
+    let mut state = state.clone();
+    for target in &report.targets {
+        if let Outcome::Refused { refusals, .. } = &target.outcome
+            && let Some(refusal) = refusals.iter().find(|refusal| refusal.limit == Limit::Unconfirmed)
+        {
+            let record = state.targets.entry(target.target.name.clone()).or_default();
+            let unconfirmed = || Unconfirmed { since: report.started, why: refusal.finding.clone() };
+            record.unconfirmed.get_or_insert_with(unconfirmed);
+        }
+    }
+    state
 }

@@ -1,7 +1,8 @@
 //! What tagwall remembers between passes.
 //!
 //! Nothing here enforces anything: a lost or damaged state directory costs the comparison with the last accepted
-//! publication and the memory of withdrawals, never a rule. The layout:
+//! publication, what there is to go back to, and the memory of decisions (withdrawn, paused, pinned), never a rule that
+//! stands. The layout:
 //!
 //! ```text
 //! state.json                  this module, version-marked, replaced atomically
@@ -79,7 +80,10 @@ pub struct ListRecord {
     /// The hash of its bytes.
     #[serde(with = "digest_text")]
     pub sha256: Digest,
-    /// What Microsoft dropped and a grace period still holds.
+    /// The tags that it had.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// What Microsoft dropped of them and a grace period still holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<Dropped>,
 }
@@ -100,6 +104,9 @@ pub struct Decision {
 pub struct TargetRecord {
     /// When a pass last looked at it.
     pub last_attempt: Option<Timestamp>,
+    /// Why the last pass did not succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// When a read last showed that it admits exactly what it should.
     pub last_verified: Option<Timestamp>,
     /// The lists that it was last seen right with.
@@ -117,15 +124,38 @@ pub struct TargetRecord {
     /// The generation that it was last seen right with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// That it is to stay at that generation.
+    /// That it is to be at one generation, and stay there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pinned: Option<Decision>,
+    pub pinned: Option<Pin>,
     /// That it is not to be written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Decision>,
     /// Why a change was taken back after it was made: nothing is tried again until somebody says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed: Option<Unconfirmed>,
+}
+
+impl TargetRecord {
+    /// Whether an operator, or a change that was not confirmed, keeps passes from bringing it to the newest publication.
+    pub fn is_stopped(&self) -> bool {
+        self.paused.is_some() || self.pinned.is_some() || self.withdrawn.is_some() || self.unconfirmed.is_some()
+    }
+
+    /// It, with nothing of that any more.
+    #[must_use]
+    pub fn resumed(self) -> Self {
+        Self { paused: None, pinned: None, withdrawn: None, unconfirmed: None, ..self }
+    }
+}
+
+/// Where an operator wants a target to stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// At this generation.
+    pub generation: u64,
+    /// By this decision.
+    #[serde(flatten)]
+    pub decision: Decision,
 }
 
 /// A change that was taken back.
@@ -173,6 +203,11 @@ impl State {
     /// Whether a target's rules were withdrawn on purpose.
     pub fn is_withdrawn(&self, target: &str) -> bool {
         self.targets.get(target).is_some_and(|record| record.withdrawn.is_some())
+    }
+
+    /// The generation that a target is to stay at.
+    pub fn pinned(&self, target: &str) -> Option<u64> {
+        self.targets.get(target)?.pinned.as_ref().map(|pin| pin.generation)
     }
 
     /// Why a target is not to be written, where somebody said so.
@@ -305,7 +340,7 @@ impl StateDir {
             return Err(StateError::Newer { path, found });
         }
         Ok(match serde_json::from_slice(&text) {
-            Ok(state) => Loaded { state, warning: None },
+            Ok(state) => Loaded { state, warning: self.writable_by_others() },
             Err(error) => Loaded {
                 state: State::default(),
                 warning: Some(format!(
@@ -314,6 +349,18 @@ impl StateDir {
                 )),
             },
         })
+    }
+
+    /// Says where others than its owner may write here: what is kept here is enforced.
+    fn writable_by_others(&self) -> Option<String> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let places = [self.0.clone(), self.0.join("generations"), self.0.join("state.json")];
+        let open = |path: &&PathBuf| std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o022 != 0);
+        let open = places.iter().find(open)?;
+        Some(format!(
+            "`{}` can be written by others than its owner, and what is kept there is enforced: `chmod go-w` it",
+            open.display()
+        ))
     }
 
     /// Replaces the state, so that a reader or a crash sees the old one or the new one.

@@ -13,8 +13,10 @@
 //! * `kill`: passes that are killed at random moments
 //! * `busy`: passes while others rewrite the firewall
 //! * `regression`: faults that were found, one test each, named for what went wrong; nothing else goes there
+//! * `soak`: the daemon for long, and with disks and feeds that fail
 //! * `source`: the source against servers and files that misbehave
 //! * `structure`: who may know of whom
+//! * `telling`: metrics, status and notifications of the daemon
 //! * `support`: worlds, namespaces, witnesses
 //!
 //! A test makes its own [`support::World`] and shares nothing with others. Long campaigns run a stated fraction
@@ -36,7 +38,9 @@ mod kill;
 mod packets;
 mod regression;
 mod replay;
+mod soak;
 mod source;
 mod state;
 mod structure;
 mod support;
+mod telling;

@@ -51,7 +51,7 @@ impl<'a> Packets<'a> {
     }
 }
 
-fn connect(source: IpAddr, server: SocketAddr) -> bool {
+pub(crate) fn connect(source: IpAddr, server: SocketAddr) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let attempt = async {
         let socket = if source.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() };

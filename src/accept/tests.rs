@@ -11,7 +11,7 @@ fn state(older: &Publication, config: &Config) -> State {
     let first_seen = Timestamp::UNIX_EPOCH;
     let accepted = Accepted { change_number: older.change_number, sha256: older.sha256, first_seen };
     state.accepted.insert(numbering(&config.source), accepted);
-    state.lists.insert("a".to_owned(), ListRecord { sha256: older.sha256, dropped: Vec::new() });
+    state.lists.insert("a".to_owned(), ListRecord { sha256: older.sha256, tags: Vec::new(), dropped: Vec::new() });
     state
 }
 

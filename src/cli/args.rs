@@ -95,6 +95,23 @@ pub enum Command {
     Generate(Generate),
 }
 
+impl Command {
+    /// Whether a program is to read the result.
+    pub(super) const fn is_json(&self) -> bool {
+        match self {
+            Self::Sync(Sync { format, .. })
+            | Self::Status(Status { format, .. })
+            | Self::Tags(Tags { format, .. })
+            | Self::History(History { format, .. })
+            | Self::Rollback(Rollback { format, .. })
+            | Self::Resume(Resume { format, .. })
+            | Self::Restore(Restore { format, .. }) => matches!(format, Format::Json),
+            Self::Prefixes(Prefixes { format, .. }) => matches!(format, PrefixFormat::Json),
+            Self::Run | Self::Check(_) | Self::Withdraw(_) | Self::Generate(_) | Self::Pause(_) => false,
+        }
+    }
+}
+
 /// `sync`.
 #[derive(Debug, Args)]
 pub struct Sync {
@@ -116,6 +133,9 @@ pub struct Sync {
     /// Do not ask, even where the change would cut your own connection
     #[arg(short, long)]
     pub yes: bool,
+    /// Write metrics after the pass, for node_exporter's collector of text files
+    #[arg(long, value_name = "FILE.prom", conflicts_with = "dry_run")]
+    pub metrics_file: Option<PathBuf>,
     /// How to say it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
@@ -160,6 +180,9 @@ pub struct Check {
     /// Look at the file alone, not at this host
     #[arg(long)]
     pub no_environment: bool,
+    /// Send a test to everybody who is to be told
+    #[arg(long, conflicts_with = "no_environment")]
+    pub notify: bool,
 }
 
 /// `prefixes`.
@@ -260,6 +283,9 @@ pub struct Resume {
     /// Only these targets
     #[arg(short, long, value_name = "NAME")]
     pub target: Vec<String>,
+    /// Everything, also where several people decided
+    #[arg(long, conflicts_with = "target")]
+    pub all: bool,
     /// Why; written to the audit file
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -11,7 +11,8 @@ use super::output::Output;
 use crate::config::{Config, Origin, Target};
 use crate::exit::ExitStatus;
 use crate::listening;
-use crate::report::Failure;
+use crate::notify;
+use crate::report::{Class, Failure};
 
 pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Error, output)?;
@@ -20,6 +21,14 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
     output.result(&summary(&context.config))?;
     if args.no_environment {
         return Ok(ExitStatus::Done);
+    }
+    for receiver in &context.config.receivers {
+        if let Some(problem) = notify::problem(receiver) {
+            output.warn(format!("`{}` may not be told: {problem}", receiver.name));
+        }
+    }
+    if args.notify {
+        test(&context, output).await?;
     }
     for kept in context.kept(&[])? {
         let name = &kept.target.name;
@@ -35,6 +44,23 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
         }
     }
     Ok(ExitStatus::Done)
+}
+
+/// Sends every receiver a test.
+async fn test(context: &Context, output: Output) -> Result<(), CliError> {
+    let event = notify::Event::test(&context.config.owner, context.now);
+    let mut failed = Vec::new();
+    for receiver in &context.config.receivers {
+        match notify::deliver(receiver, &event).await {
+            Ok(()) => output.say(format!("`{}` was told", receiver.name)),
+            Err(error) => failed.push(format!("`{}`: {}", receiver.name, Failure::of(&error, None).message)),
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let message = format!("not everybody was told: {}", failed.join("; "));
+    Err(CliError::Failed(Failure { message, hint: None, class: Class::Rejected }))
 }
 
 fn told(failure: &Failure) -> String {
@@ -79,6 +105,13 @@ fn summary(config: &Config) -> String {
             target.lists.join(" + "),
             target.policy.name()
         );
+    }
+    if let Some(listen) = &config.listen {
+        let _ = writeln!(text, "  metrics and status on {listen}");
+    }
+    for receiver in &config.receivers {
+        let on: Vec<&str> = receiver.on.iter().map(|subject| subject.name()).collect();
+        let _ = writeln!(text, "  {} is told of {}: {}", receiver.name, on.join(", "), receiver.channel);
     }
     if config.targets.is_empty() {
         let _ = writeln!(text, "  no targets: nothing will be enforced");

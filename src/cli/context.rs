@@ -67,17 +67,6 @@ impl Context {
         }
     }
 
-    /// The same of the lock.
-    pub(super) async fn lock_whatever_the_state(&mut self, output: Output) -> Result<Option<Lock>, CliError> {
-        match self.lock(output).await {
-            Err(CliError::State(error @ (StateError::Newer { .. } | StateError::Io { .. }))) => {
-                output.warn(Failure::of(&error, None).message);
-                Ok(None)
-            }
-            locked => locked,
-        }
-    }
-
     /// What earlier passes left to go by.
     pub(super) fn memory(&self) -> Memory<'_> {
         static NOTHING: BTreeMap<String, (u64, Enforced)> = BTreeMap::new();
@@ -88,16 +77,22 @@ impl Context {
     /// enforcement: then the firewall's own lock is the only one.
     /// What was read before may be another pass's past by now: the state is read again.
     pub(super) async fn lock(&mut self, output: Output) -> Result<Option<Lock>, CliError> {
+        let lock = self.lock_alone(output).await?;
+        if lock.is_some() {
+            self.state = self.state_dir.load()?.state;
+        }
+        Ok(lock)
+    }
+
+    /// The lock without another look at the state.
+    pub(super) async fn lock_alone(&self, output: Output) -> Result<Option<Lock>, CliError> {
         /// How often the lock is tried.
         const KNOCK: Duration = Duration::from_millis(100);
         let until = Instant::now() + self.wait;
         let mut told = false;
         loop {
             match self.state_dir.lock() {
-                Ok(lock) => {
-                    self.state = self.state_dir.load()?.state;
-                    return Ok(Some(lock));
-                }
+                Ok(lock) => return Ok(Some(lock)),
                 Err(error @ StateError::Locked { .. }) if Instant::now() < until => {
                     if !told {
                         output.say(format!("{error}: waiting for it"));

@@ -41,7 +41,7 @@ pub(super) fn run(args: &Generate, output: Output) -> Result<ExitStatus, CliErro
         What::Schema { of } => {
             let schema = match of {
                 SchemaOf::Config => schemars::schema_for!(raw::Config),
-                SchemaOf::Report => schemars::schema_for!(json::Report),
+                SchemaOf::Report => schemars::schema_for!(json::Printed),
             };
             output.json(&schema)?;
         }

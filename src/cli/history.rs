@@ -18,6 +18,10 @@ use crate::report::number::thousands;
 pub(super) fn run(global: &Global, args: &History, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
     let shown = told(&context, &args.target, output)?;
+    let is_known = |name: &&String| shown.iter().any(|told| told.targets.contains_key(*name));
+    if let Some(unknown) = args.target.iter().find(|name| !is_known(name)) {
+        return Err(CliError::NoGeneration(format!("no generation knows a target `{unknown}`")));
+    }
     match args.format {
         Format::Json => output.json(&HistoryJson { schema: 1, generations: shown })?,
         Format::Text if shown.is_empty() => output.result("nothing was enforced yet\n")?,

@@ -5,6 +5,7 @@ mod check;
 mod context;
 mod generate;
 mod history;
+mod metrics_file;
 mod output;
 mod pause;
 mod prefixes;
@@ -17,14 +18,14 @@ mod sync;
 mod tags;
 mod withdraw;
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Log};
 use crate::exit::ExitStatus;
-use crate::report::Failure;
+use crate::log;
+use crate::report::{Class, Failure, json};
 use crate::source::SourceError;
 use crate::state::StateError;
 use args::{Cli, Command};
@@ -42,9 +43,14 @@ pub fn main() -> ExitCode {
         }
     };
     let output = Output::new(&cli.global);
-    // What a daemon does is what its log says: nobody sees a result.
-    let floor = u8::from(matches!(cli.command, Command::Run) && !cli.global.quiet);
-    log(cli.global.verbose.max(floor), output.colours_stderr());
+    let asked = log::Asked {
+        verbose: cli.global.verbose,
+        quiet: cli.global.quiet,
+        // What a daemon does is what its log says: nobody sees a result.
+        daemon: matches!(cli.command, Command::Run),
+    };
+    log::start(log_settings(&cli.global), asked, output.colours_stderr());
+    let is_json = cli.command.is_json();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(CliError::from).and_then(|runtime| {
         let result = runtime.block_on(run(cli, output));
@@ -55,7 +61,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => status.into(),
         Err(error) => {
-            error.tell(output);
+            error.tell(output, is_json);
             error.exit_status().into()
         }
     }
@@ -79,22 +85,9 @@ async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
     }
 }
 
-/// Sends the log to stderr. `TAGWALL_LOG` takes filters (`tagwall=debug`).
-fn log(verbose: u8, colours: bool) {
-    use tracing_subscriber::EnvFilter;
-    let default = match verbose {
-        0 => "warn",
-        1 => "tagwall=info,tagwall_nftables=info,warn",
-        _ => "tagwall=debug,tagwall_nftables=debug,info",
-    };
-    let filter = EnvFilter::try_from_env("TAGWALL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .without_time();
-    // Only a test that runs two commands in one process finds one set already.
-    let _ = subscriber.try_init();
+/// What the configuration says of the log, where it can be read: what is wrong with it is told by the command itself.
+fn log_settings(global: &args::Global) -> Log {
+    context::configured(global, context::Without::Defaults).map(|(config, _)| config.log).unwrap_or_default()
 }
 
 /// Why a command could not do its work.
@@ -151,11 +144,23 @@ impl CliError {
         }
     }
 
-    fn tell(&self, output: Output) {
+    /// Tells people on stderr, and on stdout the program that asked for JSON.
+    fn tell(&self, output: Output, is_json: bool) {
+        let failure = self.failure();
+        let mut error = json::Error::from(&failure);
         if let Self::Refused(refusals) = self {
             output.refusals(refusals);
-            return;
+            error = refusals.first().map_or(error, json::Error::from);
+        } else {
+            output.error(&failure.message, failure.hint.as_deref());
         }
+        // Where a result could not be written, nothing more can.
+        if is_json && !matches!(self, Self::Io(_)) {
+            let _ = output.json(&json::NoReport { schema: 1, error });
+        }
+    }
+
+    fn failure(&self) -> Failure {
         let hint = match self {
             Self::NoConfig => Some(
                 "`tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, \
@@ -163,9 +168,11 @@ impl CliError {
                     .to_owned(),
             ),
             Self::ConfigIsThere => Some("leave `--defaults` out, or move that file away".to_owned()),
-            Self::NoTargets => {
-                Some("give it a table `[targets.NAME]`; `config/tagwall.toml` explains each key".to_owned())
-            }
+            Self::NoTargets => Some(
+                "give it a table `[targets.NAME]`; `tagwall status` shows what older configurations left, and \
+                     `tagwall withdraw --orphans` removes it"
+                    .to_owned(),
+            ),
             Self::State(StateError::Locked { .. }) => {
                 Some("wait for the other pass to end, or end that process".to_owned())
             }
@@ -181,7 +188,12 @@ impl CliError {
             Self::Failed(failure) => failure.hint.clone(),
             Self::Config(_) | Self::State(_) | Self::Refused(_) | Self::Io(_) => None,
         };
-        let error: &dyn Error = self;
-        output.error(Failure::of(error, None).message, hint.as_deref());
+        let class = match self {
+            Self::State(StateError::Locked { .. }) => Class::Transient,
+            Self::Source(error) if error.is_transient() => Class::Transient,
+            Self::Failed(failure) => failure.class,
+            _ => Class::Rejected,
+        };
+        Failure { class, ..Failure::of(self, hint.as_deref()) }
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Output {
     choice: anstream::ColorChoice,
     quiet: bool,
     verbose: u8,
+    muted: bool,
 }
 
 impl Output {
@@ -27,7 +28,12 @@ impl Output {
             Color::Always => anstream::ColorChoice::Always,
             Color::Never => anstream::ColorChoice::Never,
         };
-        Self { choice, quiet: global.quiet, verbose: global.verbose }
+        Self { choice, quiet: global.quiet, verbose: global.verbose, muted: false }
+    }
+
+    /// The same for what was said before.
+    pub(super) const fn silent(self) -> Self {
+        Self { muted: true, ..self }
     }
 
     /// How much of a report is shown.
@@ -79,6 +85,9 @@ impl Output {
 
     /// Warns. Not silenced by `--quiet`: it is about what is wrong.
     pub(super) fn warn(self, text: impl Display) {
+        if self.muted {
+            return;
+        }
         self.stderr(&format!("{WARNING}warning{WARNING:#}: {text}\n"));
     }
 

@@ -17,40 +17,45 @@ use crate::reconcile::{Memory, Options, Purpose, again};
 use crate::report::Failure;
 
 pub(super) async fn run(global: &Global, args: &Restore, output: Output) -> Result<ExitStatus, CliError> {
-    let mut context = Context::load_whatever_the_state(global, Without::Error, output)?;
-    let _lock = context.lock_whatever_the_state(output).await?;
-    let context = context;
+    let _lock = Context::load_whatever_the_state(global, Without::Error, output)?.lock_alone(output).await?;
+    // What was read before the lock may be another pass's past.
+    let context = Context::load_whatever_the_state(global, Without::Error, Output::silent(output))?;
     let mut warnings = Vec::new();
     let mut recent = BTreeMap::new();
     let mut kept = context.kept(&args.target)?;
     kept.retain(|kept| {
         let target = kept.target;
-        // Clouds keep their rules, and cannot be reached yet.
-        if !target.backend.is_local() || target.policy == Policy::Observe || context.state.is_withdrawn(&target.name) {
-            return false;
-        }
-        let enforced = context.memory().enforced(&context.config, &target.name, &mut warnings);
-        let known = enforced.filter(|(_, enforced)| enforced.lists_today(target, &context.config).is_some());
-        match known {
-            Some(enforced) => {
-                recent.insert(target.name.clone(), enforced);
-                true
-            }
-            None if target.backend.boots_closed() => {
-                warnings.push(format!(
-                    "nothing is known that target `{}` was enforced with: its ports are closed until a pass succeeds",
-                    target.name
-                ));
-                true
-            }
-            None => false,
-        }
+        let passed_over = if !target.backend.is_local() {
+            // Clouds keep their rules, and cannot be reached yet.
+            "its rules are not on this host"
+        } else if target.policy == Policy::Observe {
+            "its policy is `observe`"
+        } else if context.state.is_withdrawn(&target.name) {
+            "it is withdrawn"
+        } else if context.state.pinned(&target.name).is_some() {
+            return true;
+        } else if let Some(enforced) = context.memory().enforced(&context.config, &target.name, &mut warnings) {
+            recent.insert(target.name.clone(), enforced);
+            return true;
+        } else if target.backend.boots_closed() {
+            warnings.push(format!(
+                "nothing is known that target `{}` was enforced with: where no rules of it stand, its ports are closed \
+                 until a pass succeeds",
+                target.name
+            ));
+            return true;
+        } else {
+            "nothing is known that it was enforced with"
+        };
+        output.say(format!("`{}` is left as it is: {passed_over}", target.name));
+        false
     });
     let options = Options {
         purpose: Purpose::Enforce,
         overrides: Vec::new(),
         own_session: None,
         restores: true,
+        verb: "restore",
         now: context.now,
     };
     let memory = Memory { recent: &recent, ..context.memory() };

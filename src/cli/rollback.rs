@@ -2,23 +2,33 @@
 
 use std::collections::BTreeMap;
 
+use tagwall_provider::{Limit, Refusal};
+
 use super::args::{Global, Rollback};
 use super::context::{Context, Without};
 use super::output::Output;
 use super::{CliError, sync};
 use crate::audit::{self, Decided};
-use crate::config::Target;
+use crate::config::{Policy, Target};
 use crate::exit::ExitStatus;
 use crate::generation::Enforced;
 use crate::reconcile::{Memory, Options, Purpose, again};
 use crate::report::{Failure, Outcome, text};
-use crate::state::{Decision, State};
+use crate::state::{Decision, Pin, State};
 
 pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Result<ExitStatus, CliError> {
     let mut context = Context::load(global, Without::Error, output)?;
     let _lock = if args.dry_run { None } else { context.lock(output).await? };
     let context = context;
-    let targets = context.targets(&args.target)?;
+    let mut targets = context.targets(&args.target)?;
+    targets.retain(|target| {
+        let writes = target.policy != Policy::Observe;
+        if !writes {
+            output.warn(format!("target `{}` is left alone: its policy is `observe`", target.name));
+        }
+        writes
+    });
+    refuse_paused(&context, &targets)?;
     let back = chosen(&context, &targets, args.to, output)?;
     let pinned = pinned(&context, &back, args.reason.as_deref());
     let memory = Memory { state: &pinned, recent: &back, ..context.memory() };
@@ -29,6 +39,7 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Res
         overrides: Vec::new(),
         own_session: if args.yes { None } else { sync::own_session() },
         restores: false,
+        verb: "rollback",
         now: context.now,
     };
     if !args.dry_run && options.own_session.is_some() {
@@ -69,12 +80,25 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Res
             record.last_attempt = Some(context.now);
             if matches!(target.outcome, Outcome::InSync(_) | Outcome::Applied(..)) {
                 record.last_verified = Some(context.now);
+                record.generation = target.generation;
+                record.trouble = None;
             }
         }
         report.warnings.extend(told(context.state_dir.save(&state)));
     }
     sync::print(&report, args.format, output)?;
     Ok(report.exit_status())
+}
+
+/// What is paused is not written, by nobody.
+fn refuse_paused(context: &Context, targets: &[&Target]) -> Result<(), CliError> {
+    let paused = targets.iter().find_map(|target| Some((target, context.state.paused(&target.name)?)));
+    let Some((target, decision)) = paused else { return Ok(()) };
+    Err(CliError::Refused(vec![Refusal {
+        limit: Limit::Paused,
+        finding: format!("target `{}` is paused {decision}", target.name),
+        choices: vec!["`tagwall resume` ends the pause".to_owned()],
+    }]))
 }
 
 /// Which generation each target goes back to.
@@ -108,17 +132,23 @@ fn chosen(
         let mut numbers = generations.numbers()?;
         numbers.reverse();
         for target in targets {
-            let mut warnings = Vec::new();
-            let Some((now, enforced)) = context.memory().enforced(&context.config, &target.name, &mut warnings) else {
-                continue;
+            let admits = |enforced: &Enforced| {
+                enforced.today(target, &context.config, context.now).desired(target.policy).prefixes()
             };
-            for number in numbers.iter().filter(|number| **number < now) {
-                // One that is damaged is passed over: it is not what is asked for.
-                let found = owned(*number).ok().flatten().and_then(|mut older| older.targets.remove(&target.name));
-                if let Some(older) = found.filter(|older| !older.is_same(&enforced)) {
-                    back.insert(target.name.clone(), (*number, older));
-                    break;
+            let mut warnings = Vec::new();
+            let now = context.memory().enforced(&context.config, &target.name, &mut warnings);
+            // What comes to the same today is nothing to go back to; one that is damaged is not what is asked for.
+            let older = now.and_then(|(now, enforced)| {
+                let before = numbers.iter().filter(|number| **number < now);
+                let of = |number: &u64| generations.of_target(&context.config.owner, &target.name, *number);
+                let mut known = before.filter_map(|number| Some((*number, of(number).ok().flatten()?)));
+                known.find(|(_, older)| admits(older) != admits(&enforced))
+            });
+            match older {
+                Some(older) => {
+                    back.insert(target.name.clone(), older);
                 }
+                None => output.warn(format!("target `{}` has no earlier generation: it is left alone", target.name)),
             }
         }
     }
@@ -134,8 +164,7 @@ fn pinned(context: &Context, back: &BTreeMap<String, (u64, Enforced)>, reason: O
     state.owner.get_or_insert_with(|| context.config.owner.clone());
     for (name, (number, _)) in back {
         let record = state.targets.entry(name.clone()).or_default();
-        record.generation = Some(*number);
-        record.pinned = Some(Decision::now(context.now, reason));
+        record.pinned = Some(Pin { generation: *number, decision: Decision::now(context.now, reason) });
         record.withdrawn = None;
         record.unconfirmed = None;
     }

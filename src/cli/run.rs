@@ -10,6 +10,7 @@ use crate::daemon::{Ended, Live, Load, Loop, Notifier, Setup, SystemClock, signa
 use crate::exit::ExitStatus;
 use crate::report::Failure;
 use crate::targets;
+use crate::telling::{Telling, View};
 
 pub(super) async fn run(global: &Global) -> Result<ExitStatus, CliError> {
     // Signals that come while the first pass is made ready are not lost.
@@ -24,7 +25,12 @@ pub(super) async fn run(global: &Global) -> Result<ExitStatus, CliError> {
         Ok(Setup { config, state_dir })
     });
     let live = Live::new(load, Arc::new(targets::provider)).map_err(CliError::Failed)?;
-    let ended = Loop::new(live, SystemClock, Notifier::from_environment()).run(events).await;
+    let in_use = live.in_use();
+    let passes = Loop::new(live, SystemClock, Notifier::from_environment());
+    let view = View { daemon: passes.status(), in_use, pulse: passes.pulse() };
+    let telling = Telling::start(view).map_err(|error| CliError::Failed(Failure::of(&error, error.hint())))?;
+    let ended = passes.run(events).await;
+    drop(telling);
     Ok(match ended {
         Ended::AtRest => ExitStatus::Done,
         Ended::Cut => ExitStatus::Failed,

@@ -15,6 +15,7 @@ use crate::reconcile::{Options, Purpose, against, without_publication};
 use crate::report::{Class, Failure, Outcome, Report, TargetReport, json, text};
 use crate::source::Source;
 use crate::state::TargetRecord;
+use crate::targets;
 
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
@@ -24,6 +25,7 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
         overrides: Vec::new(),
         own_session: None,
         restores: false,
+        verb: "sync",
         now: context.now,
     };
     let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(|error| {
@@ -55,6 +57,15 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
         let unsaid: Vec<String> = warnings.filter(|warning| !report.warnings.contains(warning)).collect();
         report.warnings.extend(unsaid);
     }
+    if context.config.targets.is_empty() {
+        // No target's plan lists them, and they judge ports all the same.
+        for sweeper in targets::sweepers(&context.config).into_iter().flatten() {
+            let orphans = sweeper.observe().await.map(|observed| observed.orphans).unwrap_or_default();
+            report.warnings.extend(orphans.iter().map(|orphan| {
+                format!("orphan {} {}; `tagwall withdraw --orphans` removes it", orphan.object, orphan.mark)
+            }));
+        }
+    }
     match args.format {
         Format::Json => output.json(&StatusJson::new(&report, &context))?,
         Format::Text => {
@@ -80,9 +91,11 @@ fn times(report: &Report, context: &Context) -> String {
 
 fn told(record: &TargetRecord, now: Timestamp) -> String {
     let generation = record.generation.map(|number| format!("; generation {number}")).unwrap_or_default();
-    let decided = [("paused", &record.paused), ("pinned", &record.pinned)];
-    let decided = decided.iter().filter_map(|(what, decision)| Some(format!("; {what} {}", decision.as_ref()?)));
-    format!("{}{generation}{}", passes(record, now), decided.collect::<String>())
+    let paused = record.paused.as_ref().map(|decision| format!("; paused {decision}")).unwrap_or_default();
+    let pinned =
+        record.pinned.as_ref().map(|pin| format!("; pinned to generation {} {}", pin.generation, pin.decision));
+    let trouble = record.trouble.as_ref().map(|trouble| format!("\n  {trouble}")).unwrap_or_default();
+    format!("{}{generation}{paused}{}{trouble}", passes(record, now), pinned.unwrap_or_default())
 }
 
 fn passes(record: &TargetRecord, now: Timestamp) -> String {

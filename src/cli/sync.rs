@@ -1,16 +1,17 @@
 //! `tagwall sync`: one pass.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use tagwall_provider::Limit;
 
 use super::args::{Format, Global, Sync};
 use super::context::{Context, Without};
 use super::output::Output;
-use super::{CliError, progress};
+use super::{CliError, metrics_file, progress};
 use crate::exit::ExitStatus;
-use crate::reconcile::{Options, OwnSession, Pass, Purpose, pass};
-use crate::record::Record;
+use crate::reconcile::{Memory, Options, OwnSession, Pass, Purpose, pass};
+use crate::record::{self, Record};
 use crate::report::{Outcome, Report, json, text};
 
 pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<ExitStatus, CliError> {
@@ -19,6 +20,7 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
         (false, true) => Without::Defaults,
         (false, false) => Without::Error,
     };
+    let begun = Instant::now();
     let mut context = Context::load(global, without, output)?;
     // A dry run writes nothing, so it needs no lock and no state directory.
     let _lock = if args.dry_run { None } else { context.lock(output).await? };
@@ -33,18 +35,23 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
         overrides: args.overrides.clone(),
         own_session: if args.yes { None } else { own_session() },
         restores: false,
+        verb: "sync",
         now: context.now,
     };
-    let run = |options| {
-        let pass = pass(&context.config, &source, context.memory(), &kept, options);
+    let run = |options, memory| {
+        let pass = pass(&context.config, &source, memory, &kept, options);
         progress::shown(output, "fetching the publication, reading the firewalls", pass)
     };
 
-    let mut done = run(&options).await;
+    let mut done = run(&options, context.memory()).await;
     if !args.dry_run && would_cut_session(&done.report) {
         output.say(text::render(&done.report, output.detail()));
         if output.ask("Go on and cut your own connection?") {
-            let again = run(&Options { own_session: None, ..options.clone() }).await;
+            // What was not confirmed a moment ago is not tried again.
+            let state = record::noted(&context.state, &done.report);
+            let memory = Memory { state: &state, ..context.memory() };
+            let again = Options { own_session: None, ..options.clone() };
+            let again = run(&again, memory).await;
             done = together(done, again);
         }
     }
@@ -64,6 +71,9 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
         };
         let warnings = pass.write().warnings;
         report.warnings.extend(warnings);
+    }
+    if let Some(path) = &args.metrics_file {
+        report.warnings.extend(metrics_file::write(path, &context, &report, begun));
     }
     print(&report, args.format, output)?;
     Ok(report.exit_status())

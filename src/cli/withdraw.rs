@@ -30,7 +30,13 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
     let _lock = context.lock(output).await?;
     let context = &*context;
     let kept = context.kept(&args.target)?;
+    // Remembered first: a daemon beside this would mend what is being withdrawn.
     let mut state = context.state.clone();
+    state.owner.get_or_insert_with(|| context.config.owner.clone());
+    for Kept { target, .. } in &kept {
+        state.targets.entry(target.name.clone()).or_default().withdrawn = Some(context.now);
+    }
+    context.state_dir.save(&state)?;
     let mut status = ExitStatus::Done;
     let mut lines = Vec::new();
     for Kept { target, provider } in &kept {
@@ -38,15 +44,16 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
             Ok(provider) => provider.withdraw().await.map_err(|error| Failure::of(&error, error.hint())),
             Err(failure) => Err(failure.clone()),
         };
+        let record = state.targets.entry(target.name.clone()).or_default();
         match done {
             Ok(applied) => {
-                let record = state.targets.entry(target.name.clone()).or_default();
-                record.withdrawn = Some(context.now);
                 record.claimed = false;
                 lines.push(format!("{}: {}\n", target.name, told(applied)));
                 audit(context, "withdraw", &target.name, applied, output);
             }
             Err(failure) => {
+                let before = context.state.targets.get(&target.name);
+                record.withdrawn = before.and_then(|record| record.withdrawn);
                 output.error(format!("{}: {}", target.name, failure.message), failure.hint.as_deref());
                 status = ExitStatus::Failed;
             }
@@ -102,16 +109,23 @@ async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Resu
     let _lock = context.lock(output).await?;
     let context = &*context;
     let mut state = context.state.clone();
-    state
-        .targets
-        .retain(|name, record| !unmarked.contains(&(name.clone(), record.unmarked.clone().unwrap_or_default())));
+    let configured = |name: &str| context.config.targets.iter().any(|target| target.name == name);
+    for (name, _) in &unmarked {
+        if let Some(record) = state.targets.get_mut(name) {
+            (record.unmarked, record.claimed) = (None, false);
+        }
+    }
+    // Decisions about targets that are there stay.
+    state.targets.retain(|name, _| configured(name) || !unmarked.iter().any(|(target, _)| target == name));
     state.abandoned.retain(|abandoned| !unmarked.contains(abandoned));
     for (sweeper, orphans) in found {
         let done = sweeper.remove_orphans(&orphans).await;
         let applied = done.map_err(|error| CliError::Failed(Failure::of(&error, error.hint())))?;
         output.result(&format!("{}\n", told(applied)))?;
         for orphan in &orphans {
-            state.targets.remove(orphan.mark.target());
+            if !configured(orphan.mark.target()) {
+                state.targets.remove(orphan.mark.target());
+            }
             audit(context, "withdraw-orphan", orphan.mark.target(), applied, output);
         }
     }

@@ -8,6 +8,7 @@ mod percent;
 pub mod raw;
 mod resolve;
 mod span;
+pub mod telling;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use grace::RemovalGrace;
 pub use percent::Percent;
 pub use raw::{Hook, Policy, Protocol, SpecialSpace};
 pub use span::TimeSpan;
+pub use telling::{Listen, Log, Receiver};
 
 /// A configuration, resolved.
 #[derive(Clone, Debug)]
@@ -51,6 +53,12 @@ pub struct Config {
     pub lists: BTreeMap<String, List>,
     /// Where, in the order of their names.
     pub targets: Vec<Target>,
+    /// Where the daemon answers over HTTP; nowhere where it is `None`.
+    pub listen: Option<Listen>,
+    /// How and how much is logged.
+    pub log: Log,
+    /// Who is told of changes and of trouble, in the order of their names.
+    pub receivers: Vec<Receiver>,
 }
 
 /// Where a configuration came from.
@@ -85,9 +93,13 @@ impl List {
     /// What it still admits of what was dropped.
     pub fn holds(&self, dropped: &Dropped) -> Held {
         let Held { prefixes, until } = dropped.held(self.grace);
-        let families = self.families.iter().map(|family| prefixes.only(*family));
-        let wanted = families.fold(PrefixSet::new(), |sum, of| sum.union(&of));
-        Held { prefixes: wanted.difference(&self.exclude), until }
+        Held { prefixes: self.wanted(&prefixes), until }
+    }
+
+    /// What it admits of these addresses: of its families, and not excluded.
+    pub fn wanted(&self, addresses: &PrefixSet) -> PrefixSet {
+        let families = self.families.iter().map(|family| addresses.only(*family));
+        families.fold(PrefixSet::new(), |sum, of| sum.union(&of)).difference(&self.exclude)
     }
 }
 
@@ -187,7 +199,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Where and why; shows the line.
-        source: Box<toml::de::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A value means nothing, or contradicts another.
     #[error("the configuration `{}` is not valid: `{key}` {problem}", path.display())]
@@ -220,8 +232,11 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let raw = toml::from_str::<raw::Config>(text)
-            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        let raw = toml::from_str::<raw::Config>(text).map_err(|error| {
+            // It shows the line, which may hold the address of a mirror.
+            let source = source::without_secrets(&error.to_string()).into();
+            ConfigError::Parse { path: path.to_owned(), source }
+        })?;
         let resolved = resolve::resolve(raw, Origin::File(path.to_owned()));
         let config = resolved.map_err(|(key, problem)| ConfigError::Value { path: path.to_owned(), key, problem })?;
         Ok(Self { sha256: Some(source::digest(text.as_bytes())), ..config })

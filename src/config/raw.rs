@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::telling::raw as telling;
 use super::{Percent, RemovalGrace, TimeSpan};
 
 /// The configuration of tagwall.
@@ -29,6 +30,12 @@ pub struct Config {
     pub confirm: Option<Confirm>,
     /// Where tagwall keeps what it has to remember.
     pub state: State,
+    /// Where the daemon tells how things stand.
+    pub metrics: telling::Metrics,
+    /// How and how much is logged.
+    pub log: telling::Log,
+    /// Who is told of changes and of trouble, by name.
+    pub notify: telling::Receivers,
 }
 
 /// Who is asked from outside whether a change did well. Where nobody says so in time, the change is taken back and the
@@ -298,7 +305,7 @@ pub enum Established {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
-    /// The most a list may lose per family, in addresses and in prefixes; `"10%"` by default. A list under 16 prefixes may lose two.
+    /// The most a list may lose per family, in addresses and in prefixes; `"10%"` by default. Unless it is set, a list under 16 prefixes may lose two.
     pub loss: Option<Percent>,
     /// The most a list may gain per family, in addresses; `"100%"` by default. From nothing is not growth.
     pub growth: Option<Percent>,

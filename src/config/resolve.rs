@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use tagwall_provider::{Family, IpNet, OwnerMark, PrefixSet};
+use tagwall_provider::{Family, IpNet, Ipv4Net, OwnerMark, PrefixSet};
 use url::Url;
 
-use super::{Backend, Config, List, Origin, Target, raw};
+use super::{Backend, Config, List, Origin, Target, raw, telling};
 use crate::confirm::{By, Confirm};
 use crate::limits::Limits;
 use crate::schedule::{LONGEST_JITTER, Schedule};
@@ -23,6 +23,7 @@ const DEFAULT_CRON: &str = "23 */6 * * *";
 const DEFAULT_JITTER: Duration = Duration::from_secs(10 * 60);
 const DEFAULT_GENERATIONS: usize = 32;
 const DEFAULT_CONFIRM: Duration = Duration::from_secs(30);
+const LONGEST_CONFIRM: Duration = Duration::from_secs(60);
 const DEFAULT_STALE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
 
 pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Problem> {
@@ -64,6 +65,9 @@ pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Proble
         schedule: resolve_schedule(&raw.schedule, &owner)?,
         stale: raw.limits.stale.map_or(DEFAULT_STALE, |span| span.0),
         state_dir: raw.state.dir.map(|dir| relative_to.join(dir)),
+        listen: telling::resolve_metrics(&raw.metrics)?,
+        log: telling::resolve_log(&raw.log),
+        receivers: telling::resolve_receivers(raw.notify, relative_to)?,
         generations,
         sha256: None,
         origin,
@@ -85,7 +89,8 @@ fn host_name() -> String {
 fn resolve_source(raw: raw::Source, relative_to: &Path) -> Result<source::Settings, Problem> {
     let problem = |key: &str, problem: &str| (format!("source.{key}"), problem.to_owned());
     let parse = |key: &str, text: &str| {
-        Url::parse(text).map_err(|error| (format!("source.{key}"), format!("`{text}` is no URL: {error}")))
+        // The text may hold a secret: the key says where it stands.
+        Url::parse(text).map_err(|error| (format!("source.{key}"), format!("is no URL: {error}")))
     };
     let kind = match (raw.kind, raw.path, raw.url) {
         (raw::Kind::Download, None, None) => source::Kind::Download,
@@ -150,6 +155,10 @@ fn resolve_confirm(key: &str, raw: Option<raw::Confirm>, relative_to: &Path) -> 
     if timeout.is_zero() {
         return Err((format!("{key}.timeout"), "must be more than nothing".to_owned()));
     }
+    if timeout > LONGEST_CONFIRM {
+        let problem = "is longer than 60 s: other commands wait for it, and no drift is mended meanwhile";
+        return Err((format!("{key}.timeout"), problem.to_owned()));
+    }
     Ok(Some(Confirm { by, timeout }))
 }
 
@@ -205,9 +214,21 @@ fn parse_prefixes(key: &str, texts: &[String]) -> Result<PrefixSet, Problem> {
         if prefix.trunc() != prefix {
             return Err((key.to_owned(), format!("has `{text}` with host bits set, write `{}`", prefix.trunc())));
         }
+        if let Some(v4) = mapped(prefix) {
+            let problem =
+                format!("has `{text}`, which no packet carries: IPv4 packets are judged as such, write `{v4}`");
+            return Err((key.to_owned(), problem));
+        }
         Ok(prefix)
     };
     texts.iter().map(parse).collect()
+}
+
+/// The IPv4 prefix that one of mapped addresses (`::ffff:0:0/96`) stands for.
+fn mapped(prefix: IpNet) -> Option<Ipv4Net> {
+    let IpNet::V6(prefix) = prefix else { return None };
+    let length = prefix.prefix_len().checked_sub(96)?;
+    Ipv4Net::new(prefix.addr().to_ipv4_mapped()?, length).ok()
 }
 
 fn resolve_target(

@@ -1,18 +1,9 @@
 use super::*;
+use crate::limits::Loss;
 use crate::source::{Cloud, Kind};
 
 fn parse(text: &str) -> Result<Config, String> {
-    let error = |error: ConfigError| {
-        let mut text = error.to_string();
-        let mut next = std::error::Error::source(&error);
-        while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            next = cause.source();
-        }
-        text
-    };
-    Config::parse(text, Path::new("/etc/tagwall.toml")).map_err(error)
+    Config::parse(text, Path::new("/etc/tagwall.toml")).map_err(|error| crate::chain::chain(&error))
 }
 
 #[track_caller]
@@ -34,7 +25,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.source.kind, Kind::Download);
     assert_eq!(config.stale, Duration::from_secs(21 * 86_400));
     let limits = &config.lists["entra"].limits;
-    assert_eq!((limits.loss, limits.growth), (Percent(10.0), Percent(100.0)));
+    assert_eq!((limits.loss, limits.growth), (Loss::Default, Percent(100.0)));
     assert_eq!((limits.too_broad.v4, limits.too_broad.v6), (12, 32));
     assert!(limits.special.is_empty());
 }
@@ -87,6 +78,9 @@ fn values_that_mean_nothing_are_named() {
     refused("[lists.a]\ntags = [\"X\"]\nfamilies = []", "`lists.a.families`");
     refused("[lists.a]\ntags = [\"X\"]\nextra = [\"192.0.2.1/24\"]", "write `192.0.2.0/24`");
     refused("[lists.a]\ntags = [\"X\"]\nextra = [\"192.0.2\"]", "`lists.a.extra`");
+    refused("[lists.a]\ntags = [\"X\"]\nextra = [\"::ffff:192.0.2.0/120\"]", "write `192.0.2.0/24`");
+    refused("[lists.a]\ntags = [\"X\"]\nexclude = [\"::ffff:192.0.2.1\"]", "write `192.0.2.1/32`");
+    refused("[lists.a]\ntags = [\"X\"]\nexclude = [\"::ffff:0:0/96\"]", "write `0.0.0.0/0`");
     refused("[lists.\"a b\"]\ntags = [\"X\"]", "`lists.a b`");
     refused("[lists.a]\ntags = [\"X\"]\nlimits = { stale = \"1d\" }", "`lists.a.limits.stale`");
     refused("[limits]\nloss = \"-1%\"", "no share");
@@ -167,8 +161,11 @@ fn regions_stand_in_place_of_the_global_tag() {
 fn a_list_takes_the_global_limits_where_it_has_none_of_its_own() {
     let text = "[limits]\nloss = \"5%\"\ngrowth = \"50%\"\n[lists.a]\ntags = [\"X\"]\nlimits = { loss = \"30%\" }\n[lists.b]\ntags = [\"X\"]";
     let config = parse(text).unwrap();
-    assert_eq!((config.lists["a"].limits.loss, config.lists["a"].limits.growth), (Percent(30.0), Percent(50.0)));
-    assert_eq!(config.lists["b"].limits.loss, Percent(5.0));
+    assert_eq!(
+        (config.lists["a"].limits.loss, config.lists["a"].limits.growth),
+        (Loss::Set(Percent(30.0)), Percent(50.0))
+    );
+    assert_eq!(config.lists["b"].limits.loss, Loss::Set(Percent(5.0)));
 }
 
 #[test]
@@ -194,4 +191,56 @@ fn spans_and_shares_are_read() {
     assert!(
         "10".parse::<Percent>().is_err() && "NaN%".parse::<Percent>().is_err() && "inf%".parse::<Percent>().is_err()
     );
+}
+
+#[test]
+fn where_metrics_are_served_is_loopback_unless_said_otherwise() {
+    let listen = |text: &str| parse(&format!("[metrics]\n{text}")).unwrap().listen.map(|listen| listen.to_string());
+    assert_eq!(parse("").unwrap().listen, None);
+    assert_eq!(listen("listen = \"127.0.0.1:9408\"").as_deref(), Some("http://127.0.0.1:9408"));
+    assert_eq!(listen("listen = \"[::1]:9408\"").as_deref(), Some("http://[::1]:9408"));
+    assert_eq!(listen("listen = \"192.0.2.1:9408\"\npublic = true").as_deref(), Some("http://192.0.2.1:9408"));
+    let socket = parse("[metrics]\nlisten = \"unix:/run/x.sock\"").unwrap().listen;
+    assert_eq!(socket, Some(Listen::Socket { path: "/run/x.sock".into(), mode: 0o660 }));
+    let socket = parse("[metrics]\nlisten = \"unix:/run/x.sock\"\nsocket-mode = \"0600\"").unwrap().listen;
+    assert_eq!(socket, Some(Listen::Socket { path: "/run/x.sock".into(), mode: 0o600 }));
+
+    refused("[metrics]\nlisten = \"0.0.0.0:9408\"", "`metrics.listen` has `0.0.0.0:9408`, which others can reach");
+    refused("[metrics]\nlisten = \"[::]:9408\"", "others can reach");
+    refused("[metrics]\nlisten = \"[::ffff:192.0.2.1]:9408\"", "others can reach");
+    refused("[metrics]\nlisten = \"localhost\"", "write an address and a port");
+    refused("[metrics]\nlisten = \"unix:metrics.sock\"", "must begin with `/`");
+    refused("[metrics]\nlisten = \"unix:/x\"\nsocket-mode = \"rw\"", "`metrics.socket-mode` has `rw`");
+    refused("[metrics]\nlisten = \"unix:/x\"\nsocket-mode = \"4755\"", "`metrics.socket-mode`");
+    refused("[metrics]\nlisten = \"127.0.0.1:1\"\nsocket-mode = \"0600\"", "`metrics.socket-mode` goes with");
+    refused("[metrics]\npublic = true", "`metrics.listen` is missing");
+}
+
+#[test]
+fn receivers_are_named_and_their_addresses_are_kept_elsewhere() {
+    let notify = |rest: &str| format!("[notify.ops]\n{rest}");
+    let receiver = |rest: &str| parse(&notify(rest)).unwrap().receivers.remove(0);
+    let ops = receiver("kind = \"slack\"\nurl-file = \"ops.url\"");
+    assert_eq!(ops.channel.to_string(), "slack, address in /etc/ops.url");
+    assert_eq!((ops.repeat, ops.timeout), (Some(Duration::from_secs(86_400)), Duration::from_secs(10)));
+    assert_eq!(ops.on.len(), 6);
+    assert_eq!(receiver("kind = \"teams\"\ncredential = \"u\"\nrepeat = \"0s\"").repeat, None);
+    let command = receiver("kind = \"command\"\ncommand = [\"/bin/tell\", \"secret\"]");
+    assert_eq!(command.channel.to_string(), "command /bin/tell");
+
+    let secret = "https://hooks.example.com/T0/B0/s3cr3t";
+    let text = notify(&format!("kind = \"slack\"\nurl = \"{secret}\""));
+    refused(&text, "`notify.ops.url` does not belong here");
+    assert!(!parse(&text).unwrap_err().contains("s3cr3t"), "the error tells the secret");
+    refused(&notify("kind = \"slack\""), "`notify.ops.url-file` is missing");
+    refused(&notify("kind = \"slack\"\nurl-file = \"a\"\ncredential = \"b\""), "exclude each other");
+    refused(&notify("kind = \"slack\"\ncredential = \"../b\""), "`notify.ops.credential`");
+    refused(&notify("kind = \"slack\"\nurl-file = \"a\"\ncommand = [\"/b\"]"), "`notify.ops.command` goes with");
+    refused(&notify("kind = \"command\""), "`notify.ops.command` is missing");
+    refused(&notify("kind = \"command\"\ncommand = [\"tell\"]"), "the whole path");
+    refused(&notify("kind = \"command\"\ncommand = [\"/tell\"]\nurl-file = \"a\""), "takes no address");
+    refused(&notify("kind = \"email\""), "line 2");
+    refused(&notify("kind = \"slack\"\nurl-file = \"a\"\non = []"), "`notify.ops.on` is empty");
+    refused(&notify("kind = \"slack\"\nurl-file = \"a\"\ntimeout = \"1h\""), "`notify.ops.timeout`");
+    refused("[notify.\"a b\"]\nkind = \"slack\"\nurl-file = \"a\"", "`notify.a b` is no name");
 }

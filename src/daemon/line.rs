@@ -38,6 +38,8 @@ fn outcome(report: &Report) -> String {
         count => parts.push(format!("{count} in sync")),
     }
     let told = report.targets.iter().map(|target| (target.target.name.as_str(), &target.outcome));
+    let kept =
+        report.targets.iter().filter_map(|target| Some((target.target.name.as_str(), target.fallback.as_ref()?)));
     for (name, outcome) in told.chain(report.outcome_without_targets.iter().map(|outcome| ("no target", outcome))) {
         parts.extend(match outcome {
             Outcome::InSync(_) => None,
@@ -49,11 +51,19 @@ fn outcome(report: &Report) -> String {
             }
             Outcome::Refused { refusals, .. } => {
                 let refusals: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-                Some(format!("{name} refused, nothing changed: {}", refusals.join(", ")))
+                Some(format!("{name} refused: {}", refusals.join(", ")))
             }
             Outcome::Failed(failure) => Some(format!("{name} failed: {}", failure.message)),
         });
     }
+    parts.extend(kept.filter_map(|(name, fallback)| {
+        let number = fallback.generation;
+        match fallback.outcome.as_ref() {
+            Outcome::Applied(..) => Some(format!("{name} brought back to generation {number}")),
+            Outcome::Failed(_) => Some(format!("{name} could not be brought back to generation {number}")),
+            _ => None,
+        }
+    }));
     if parts.is_empty() {
         parts.push("no targets".to_owned());
     }

@@ -9,6 +9,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
 use tagwall_provider::Provider;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{Passes, Reason};
@@ -46,6 +47,8 @@ pub struct Live {
     load: Load,
     make: MakeProvider,
     setup: Arc<Setup>,
+    /// Where others see which configuration is in use.
+    in_use: watch::Sender<Arc<Setup>>,
     last: Last,
 }
 
@@ -78,7 +81,13 @@ impl Live {
     /// Why that configuration cannot be used.
     pub fn new(load: Load, make: MakeProvider) -> Result<Self, Failure> {
         let setup = Arc::new(checked(&load)?);
-        Ok(Self { load, make, setup, last: Last::default() })
+        let in_use = watch::Sender::new(Arc::clone(&setup));
+        Ok(Self { load, make, setup, in_use, last: Last::default() })
+    }
+
+    /// The configuration in use, from now on.
+    pub fn in_use(&self) -> watch::Receiver<Arc<Setup>> {
+        self.in_use.subscribe()
     }
 }
 
@@ -137,6 +146,7 @@ impl Passes for Live {
 
     fn reload(&mut self) -> Result<(), Failure> {
         self.setup = Arc::new(checked(&self.load)?);
+        self.in_use.send_replace(Arc::clone(&self.setup));
         Ok(())
     }
 
@@ -191,6 +201,7 @@ fn options() -> Options {
         overrides: Vec::new(),
         own_session: None,
         restores: false,
+        verb: "sync",
         now: Timestamp::now(),
     }
 }
@@ -290,9 +301,7 @@ async fn mend(setup: Arc<Setup>, make: MakeProvider, lock: Locked, last: &Last) 
         let enforced = memory.enforced(config, &target.name, &mut warnings);
         recent.extend(enforced.map(|enforced| (target.name.clone(), enforced)));
     }
-    let known = |target: &&Target| {
-        recent.get(&target.name).is_some_and(|(_, enforced)| enforced.lists_today(target, config).is_some())
-    };
+    let known = |target: &&Target| recent.contains_key(&target.name) || state.pinned(&target.name).is_some();
     let kept = setup.kept(setup.targets(&state).into_iter().filter(known).collect(), &state, &make);
     let mut published = last.published.clone();
     if let Some(published) = &mut published {

@@ -40,6 +40,7 @@ mod line;
 mod live;
 mod notify;
 pub mod pace;
+mod pulse;
 mod run;
 mod status;
 
@@ -47,6 +48,7 @@ pub use clock::{Clock, SystemClock};
 pub use event::{Event, Reason, signals};
 pub use live::{Live, Load, MakeProvider, Setup};
 pub use notify::Notifier;
+pub use pulse::Pulse;
 pub use run::{Ended, Loop, Passes};
 pub use status::{Finished, Phase, Status};
 

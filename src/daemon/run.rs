@@ -8,13 +8,15 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 use jiff::Timestamp;
+use tagwall_provider::Limit;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::pace::{Backoff, Mending};
-use super::{Clock, Event, Finished, Notifier, Phase, Reason, Status, line};
+use super::{Clock, Event, Finished, Notifier, Phase, Pulse, Reason, Status, line};
 use crate::report::{Failure, Outcome, Report};
 use crate::schedule::Schedule;
+use crate::status::tally::Tally;
 
 /// The longest wait without a look at the clock.
 const SLICE: Duration = Duration::from_secs(5 * 60);
@@ -100,6 +102,7 @@ pub struct Loop<P: Passes, C> {
     notifier: Notifier,
     status: watch::Sender<Status>,
     drift: BoxStream<'static, ()>,
+    pulse: Arc<Pulse>,
     /// A whole pass is to be made, and why.
     wanted: Option<Reason>,
     /// Something changed that no pass has looked at since.
@@ -124,10 +127,19 @@ impl<P: Passes, C: Clock> Loop<P, C> {
     pub fn new(passes: P, clock: C, notifier: Notifier) -> Self {
         let now = clock.now();
         let due = passes.schedule().next_after(now);
-        let status =
-            Status { iteration: 0, phase: Phase::Idle, last: None, last_drift: None, next: due, reload_failure: None };
+        let status = Status {
+            iteration: 0,
+            phase: Phase::Idle,
+            last: None,
+            last_drift: None,
+            next: due,
+            reload_failure: None,
+            started: now,
+            tally: Tally::default(),
+        };
         Self {
             drift: watched(&passes),
+            pulse: Arc::default(),
             passes,
             clock,
             notifier,
@@ -153,10 +165,16 @@ impl<P: Passes, C: Clock> Loop<P, C> {
         self.status.subscribe()
     }
 
+    /// How others feel whether it lives.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
     /// Makes passes until a [`Event::Stop`].
     pub async fn run(mut self, events: impl Stream<Item = Event> + Unpin) -> Ended {
         let mut events = events.fuse();
         loop {
+            self.pulse.beat();
             let wake = self.look_at_clocks();
             self.begin();
             self.tell();
@@ -193,6 +211,7 @@ impl<P: Passes, C: Clock> Loop<P, C> {
             arrival = if_any(fetching) => Happened::Arrived(arrival),
             // One word of drift is enough until it is looked into.
             Some(()) = self.drift.next(), if !self.drifted => Happened::Event(Event::Drift),
+            () = self.pulse.asked() => Happened::Awake,
             () = sleep_until(wake) => Happened::Awake,
         }
     }
@@ -340,6 +359,7 @@ impl<P: Passes, C: Clock> Loop<P, C> {
             self.pace_mending(&finished.report, elapsed);
         }
         self.status.send_modify(|status| {
+            status.tally.take(&finished.ended(begun.whole));
             let last = if begun.whole { &mut status.last } else { &mut status.last_drift };
             *last = Some(finished);
         });
@@ -349,14 +369,34 @@ impl<P: Passes, C: Clock> Loop<P, C> {
     fn log(&self, finished: &Finished) {
         let line = line::pass(finished);
         let report = &finished.report;
-        let is_trouble = |outcome: &Outcome| matches!(outcome, Outcome::Refused { .. } | Outcome::Failed(_));
+        let drift = finished.reason == Reason::Drift;
+        let is_trouble = |outcome: &Outcome| match outcome {
+            // Somebody works on the firewall while all writing is stopped: that is no news.
+            Outcome::Refused { refusals, .. } => {
+                !drift || refusals.iter().any(|refusal| refusal.limit != Limit::Paused)
+            }
+            Outcome::Failed(_) => true,
+            _ => false,
+        };
         let mut outcomes = report.targets.iter().map(|target| &target.outcome).chain(&report.outcome_without_targets);
+        // The same in words for people and in fields for programs: text shows the words alone.
+        macro_rules! say {
+            ($level:ident) => {
+                tracing::$level!(
+                    pass.iteration = finished.iteration,
+                    pass.reason = finished.reason.name(),
+                    pass.seconds = finished.elapsed.as_secs_f64(),
+                    pass.exit_status = report.exit_status().code(),
+                    "{line}"
+                )
+            };
+        }
         if outcomes.any(is_trouble) {
-            tracing::warn!("{line}");
+            say!(warn);
         } else if finished.reason == Reason::Drift && report.count("applied") == 0 {
-            tracing::debug!("{line}");
+            say!(debug);
         } else {
-            tracing::info!("{line}");
+            say!(info);
         }
         let status = self.status.borrow();
         let known = status.last.as_ref().map(|last| last.report.warnings.as_slice()).unwrap_or_default();

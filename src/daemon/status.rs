@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Reason;
 use crate::report::{Failure, Report};
+use crate::status::tally::{Ended, Tally};
 
 /// What the daemon is doing, and what came of the last passes.
 #[derive(Clone, Debug)]
@@ -23,6 +24,10 @@ pub struct Status {
     pub next: Option<Timestamp>,
     /// Why the configuration on disk is not the one in use, after a reload that failed.
     pub reload_failure: Option<Failure>,
+    /// When the daemon came up.
+    pub started: Timestamp,
+    /// What all passes so far have shown.
+    pub tally: Tally,
 }
 
 /// What is being done.
@@ -66,4 +71,17 @@ pub struct Finished {
     pub elapsed: Duration,
     /// What it found and did.
     pub report: Arc<Report>,
+}
+
+impl Finished {
+    /// As it is counted.
+    pub(super) fn ended(&self, whole: bool) -> Ended<'_> {
+        Ended {
+            iteration: self.iteration,
+            reason: self.reason.name(),
+            whole,
+            seconds: self.elapsed.as_secs_f64(),
+            report: &self.report,
+        }
+    }
 }

@@ -74,7 +74,7 @@ fn a_target_admits_the_union_of_its_lists() {
 #[test]
 fn a_tag_that_the_operator_just_added_is_no_growth() {
     let (older, newer) = (publication(1, &[("Alpha", &["192.0.2.0/25"])]), tags());
-    let (before, after) = resolve_pair(&list("tags = [\"Alpha\", \"Beta\"]"), &older, &newer);
+    let (before, after) = resolve_pair(&list("tags = [\"Alpha\", \"Beta\"]"), &older.tags, &newer.tags);
     assert_eq!(before.all(), set(&["192.0.2.0/25"]));
     assert_eq!(after.all(), set(&["192.0.2.0/25", "2001:db8::/48"]));
 }

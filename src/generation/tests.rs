@@ -1,13 +1,14 @@
 use super::*;
 use crate::fixture::{config, set};
 
-fn list(listed: &[&str]) -> Arc<Resolved> {
-    let held = vec![Held { prefixes: set(&["203.0.113.0/25"]), until: "the next publication".to_owned() }];
-    Arc::new(Resolved { listed: set(listed), held, extra: set(&["2001:db8::/48"]) })
+fn list(listed: &[&str]) -> Arc<EnforcedList> {
+    let since = "2026-01-05T00:00:00Z".parse().unwrap();
+    let dropped = vec![Dropped { prefixes: set(&["203.0.113.0/25"]), since, publications: 0 }];
+    Arc::new(EnforcedList { listed: set(listed), dropped, extra: set(&["2001:db8::/48"]) })
 }
 
-fn generation(number: u64, targets: &[(&str, &[(&str, Arc<Resolved>)])]) -> Generation {
-    let enforced = |lists: &[(&str, Arc<Resolved>)]| Enforced {
+fn generation(number: u64, targets: &[(&str, &[(&str, Arc<EnforcedList>)])]) -> Generation {
+    let enforced = |lists: &[(&str, Arc<EnforcedList>)]| Enforced {
         lists: lists.iter().map(|(name, list)| ((*name).to_owned(), Arc::clone(list))).collect(),
         left: set(&["198.51.100.0/24"]),
         publication: Some(Named { change_number: 7, date: None, sha256: crate::source::digest(b"x") }),
@@ -67,6 +68,9 @@ fn what_cannot_be_read_is_said_and_an_older_one_stands_in() {
         let mut warnings = Vec::new();
         assert_eq!(found(Some(3), &mut warnings), Some(2), "{damaged}");
         assert!(warnings[0].contains("3.json") && warnings[0].contains("stands in"), "{warnings:?}");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(found(Some(3), &mut warnings), Some(2));
+        assert!(warnings[1].contains("generation 3 of target `x` is gone"), "{warnings:?}");
     }
 }
 
@@ -80,18 +84,46 @@ fn old_ones_go_and_used_ones_stay() {
     assert_eq!(generations.numbers().unwrap(), [2, 7, 8, 9]);
 }
 
+/// What a target of these lists is kept at, by such a configuration, a day after it was enforced.
+fn kept(enforced: &Enforced, lists: &str, target: &str) -> PrefixSet {
+    let config = config(&format!("{lists}\n[targets.x]\n{target}\nnftables = {{}}"));
+    let now = "2026-01-06T00:00:00Z".parse().unwrap();
+    let target = &config.targets[0];
+    enforced.today(target, &config, now).desired(target.policy).prefixes()
+}
+
 #[test]
 fn the_operators_own_is_taken_from_today() {
     let lists = [("a", list(&["192.0.2.0/24"])), ("gone", list(&["198.51.100.0/24"]))];
-    let enforced = generation(1, &[("x", &lists)]).targets.remove("x").unwrap();
-    let all = |text: &str| {
-        let config = config(&format!("{text}\n[targets.x]\nlists = [\"a\"]\nnftables = {{}}"));
-        let lists = enforced.lists_today(&config.targets[0], &config).unwrap();
-        lists.values().fold(PrefixSet::new(), |sum, list| sum.union(&list.resolved.all()))
+    let mut enforced = generation(1, &[("x", &lists)]).targets.remove("x").unwrap();
+    enforced.left = set(&["198.51.100.0/25"]);
+    let all = |list: &str| {
+        let list = format!("[lists.a]\ntags = [\"A\"]\nremoval-grace = \"7d\"\n{list}");
+        kept(&enforced, &list, "lists = [\"a\"]")
     };
-    let tag = "[lists.a]\ntags = [\"A\"]\n";
-    assert_eq!(all(tag), set(&["192.0.2.0/24", "203.0.113.0/25"]));
-    assert_eq!(all(&format!("{tag}extra = [\"203.0.113.128/25\"]")), set(&["192.0.2.0/24", "203.0.113.0/24"]));
-    assert_eq!(all(&format!("{tag}exclude = [\"192.0.2.0/25\"]")), set(&["192.0.2.128/25", "203.0.113.0/25"]));
-    assert_eq!(all(&format!("{tag}families = [\"ipv6\"]\nextra = [\"2001:db8::/64\"]")), set(&["2001:db8::/64"]));
+    assert_eq!(all(""), set(&["192.0.2.0/24", "203.0.113.0/25"]));
+    assert_eq!(all("extra = [\"203.0.113.128/25\"]"), set(&["192.0.2.0/24", "203.0.113.0/24"]));
+    assert_eq!(all("exclude = [\"192.0.2.0/25\"]"), set(&["192.0.2.128/25", "203.0.113.0/25"]));
+    assert_eq!(all("families = [\"ipv6\"]\nextra = [\"2001:db8::/64\"]"), set(&["2001:db8::/64"]));
+    // What a grace period held goes when it is over, and where there is none today.
+    let short = "[lists.a]\ntags = [\"A\"]\nremoval-grace = \"1d\"";
+    assert_eq!(kept(&enforced, short, "lists = [\"a\"]"), set(&["192.0.2.0/24"]));
+    assert_eq!(kept(&enforced, "[lists.a]\ntags = [\"A\"]", "lists = [\"a\"]"), set(&["192.0.2.0/24"]));
+    // What was left because nothing may be removed stays under that policy alone, but for what is excluded.
+    let tag = "[lists.a]\ntags = [\"A\"]\nexclude = [\"198.51.100.0/26\"]";
+    let add_only = "lists = [\"a\"]\npolicy = \"add-only\"";
+    assert_eq!(kept(&enforced, tag, add_only), set(&["192.0.2.0/24", "198.51.100.64/26"]));
+}
+
+#[test]
+fn a_list_that_was_renamed_takes_nothing_away() {
+    let lists = [("a", list(&["192.0.2.0/24"])), ("b", list(&["198.51.100.0/25"]))];
+    let mut enforced = generation(1, &[("x", &lists)]).targets.remove("x").unwrap();
+    enforced.left = PrefixSet::new();
+    let text = "[lists.a]\ntags = [\"A\"]\n[lists.c]\ntags = [\"B\"]\nextra = [\"203.0.113.0/24\"]";
+    let all = enforced.all().union(&set(&["203.0.113.0/24"]));
+    assert_eq!(kept(&enforced, text, "lists = [\"a\", \"c\"]"), all);
+    assert_eq!(kept(&enforced, text, "lists = [\"c\"]"), all);
+    // Negative control: one that the operator took out of the target goes.
+    assert_eq!(kept(&enforced, text, "lists = [\"a\"]"), set(&["192.0.2.0/24"]));
 }

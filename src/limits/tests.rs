@@ -62,6 +62,55 @@ fn a_small_list_may_lose_two_prefixes() {
 }
 
 #[test]
+fn what_the_operator_sets_counts_for_small_lists() {
+    let check = |loss: f64, before: usize, gone: usize, expect: bool| {
+        let limits = Limits { loss: Loss::Set(Percent(loss)), ..Limits::default() };
+        let all = spread(u32::try_from(before).unwrap());
+        let refusals = limits.judge_step("list `x`", &of(&all), &of(&all[gone..]));
+        assert_eq!(!refusals.is_empty(), expect, "{loss} {before} {gone}: {refusals:?}");
+    };
+    check(10.0, 15, 1, false);
+    check(10.0, 15, 2, true);
+    check(0.0, 15, 1, true);
+    check(50.0, 15, 7, false);
+    check(50.0, 15, 8, true);
+    check(100.0, 15, 14, false);
+    check(100.0, 15, 15, true);
+    check(20.0, 16, 3, false);
+}
+
+#[test]
+fn the_hint_of_a_loss_names_what_would_work() {
+    let check = |limits: &Limits, before: usize, gone: usize| {
+        let all = spread(u32::try_from(before).unwrap());
+        let judge = |limits: &Limits| limits.judge_step("list `x`", &of(&all), &of(&all[gone..]));
+        let hint = judge(limits).remove(0).choices.pop().unwrap();
+        let named: Percent = hint.split('"').nth(1).unwrap().parse().unwrap();
+        assert_eq!(judge(&Limits { loss: Loss::Set(named), ..limits.clone() }), [], "{hint}");
+        let less = Loss::Set(Percent(named.0 - 1.0));
+        assert_ne!(judge(&Limits { loss: less, ..limits.clone() }), [], "{hint}");
+    };
+    check(&Limits::default(), 15, 3);
+    check(&Limits::default(), 5, 4);
+    check(&Limits::default(), 100, 25);
+    check(&Limits { loss: Loss::Set(Percent(5.0)), ..Limits::default() }, 7, 1);
+    let hint = Limits::default().judge_step("list `x`", &of(&spread(3)), &PrefixSet::new()).remove(0).choices.pop();
+    assert!(hint.as_deref().is_some_and(|hint| hint.contains("no `loss` lets a whole family go")), "{hint:?}");
+}
+
+#[test]
+fn the_stricter_of_two_losses_counts() {
+    let check = |one: Loss, other: Loss, expect: Loss| {
+        assert_eq!((one.strictest(other), other.strictest(one)), (expect, expect));
+    };
+    let set = |share| Loss::Set(Percent(share));
+    check(Loss::Default, Loss::Default, Loss::Default);
+    check(set(50.0), set(5.0), set(5.0));
+    check(Loss::Default, set(50.0), set(10.0));
+    check(Loss::Default, set(5.0), set(5.0));
+}
+
+#[test]
 fn a_family_that_vanishes_is_always_refused() {
     check(&set(&["20.0.0.0/24", "2a01::/48"]), &set(&["20.0.0.0/24"]), &[Limit::Loss]);
     check(&set(&["20.0.0.0/24"]), &set(&["2a01::/48"]), &[Limit::Loss]);
@@ -83,7 +132,7 @@ fn findings_carry_their_figures() {
     let refusal = &Limits::default().judge_step("list `x`", &of(&all), &of(&all[25..]))[0];
     assert_eq!(
         refusal.to_string(),
-        "loss: list `x`: 25.0 % of the IPv4 addresses (6400) and 25.0 % of the prefixes (25 of 100) would go, the limit is 10 %"
+        "loss: list `x`: 25.0 % of the IPv4 addresses (6,400) and 25.0 % of the prefixes (25 of 100) would go, the limit is 10 %"
     );
 }
 

@@ -28,8 +28,14 @@ impl World {
         let mut config = config(text);
         config.source.kind = crate::source::Kind::File(dir.path().join("ServiceTags_Public_20260105.json"));
         let now = "2026-01-10T00:00:00Z".parse().unwrap();
-        let options =
-            Options { purpose: Purpose::Enforce, overrides: Vec::new(), own_session: None, restores: false, now };
+        let options = Options {
+            purpose: Purpose::Enforce,
+            overrides: Vec::new(),
+            own_session: None,
+            restores: false,
+            verb: "sync",
+            now,
+        };
         let world = Self { dir, config, firewall: MemoryFirewall::new(), state: State::default(), options };
         world.publish(1, tags);
         world
@@ -150,7 +156,10 @@ async fn a_step_that_was_made_already_is_not_refused() {
     let before = world.pass_of(&["one"]).await.fetched.unwrap();
     world.state_dir().last_good().store(&before).unwrap();
     let sha256 = before.publication.sha256;
-    world.state.lists.insert("a".to_owned(), crate::state::ListRecord { sha256, dropped: Vec::new() });
+    world
+        .state
+        .lists
+        .insert("a".to_owned(), crate::state::ListRecord { sha256, tags: Vec::new(), dropped: Vec::new() });
     world.publish(2, &[("Alpha", &many[..32])]);
     assert_eq!(limits(&world.pass().await, 0), [Limit::Loss]);
     world.options.overrides = vec![Limit::Loss];
@@ -290,6 +299,58 @@ async fn success_is_what_a_later_read_shows() {
     let told = json::Report::from(&report);
     let message = &told.targets[0].error.as_ref().unwrap().message;
     assert!(message.contains("does not admit 192.0.2.0/24"), "{message}");
+}
+
+/// A provider that never answers.
+#[derive(Debug)]
+struct Silent(MemoryProvider);
+
+#[async_trait::async_trait]
+impl Provider for Silent {
+    async fn observe(&self) -> Result<Observed, ProviderError> {
+        std::future::pending().await
+    }
+    fn place(&self, observed: &Observed, desired: &Desired) -> Result<Steps, Refusal> {
+        self.0.place(observed, desired)
+    }
+    async fn apply(&self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {
+        self.0.apply(base, steps).await
+    }
+    async fn withdraw(&self) -> Result<Applied, ProviderError> {
+        self.0.withdraw().await
+    }
+    async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError> {
+        self.0.remove_orphans(orphans).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_never_answers_delays_no_other_and_is_given_up() {
+    let world = World::new(TWO, &[("Alpha", &["192.0.2.0/24"]), ("Beta", &["198.51.100.0/24"])]);
+    let memory_provider = |place: usize| {
+        let target = &world.config.targets[place];
+        MemoryProvider::new(&world.firewall, target.mark.clone(), &[target.name.as_str()])
+    };
+    let [one, two] = [0, 1].map(|place| &world.config.targets[place]);
+    let kept = [
+        Kept { target: one, provider: Ok(Box::new(Silent(memory_provider(0)))) },
+        Kept { target: two, provider: Ok(Box::new(memory_provider(1))) },
+    ];
+    let (dir, recent) = (world.state_dir(), BTreeMap::new());
+    let memory = Memory { dir: &dir, state: &world.state, recent: &recent };
+    let source = Source::new(world.config.source.clone()).unwrap();
+    let running = pass(&world.config, &source, memory, &kept, &world.options);
+    let applied = async {
+        while world.admitted("two").is_empty() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::Instant::now()
+    };
+    let began = tokio::time::Instant::now();
+    let (done, applied) = tokio::join!(running, applied);
+    assert!(applied - began < Duration::from_secs(10), "the one waited for the other");
+    assert_eq!(outcomes(&done.report), ["failed", "applied"]);
+    assert!(done.report.may_improve());
 }
 
 #[tokio::test]

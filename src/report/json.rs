@@ -4,13 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tagwall_provider::{AddressCount, Admits, PerFamily};
 
-use super::{Outcome, Published, TargetReport};
+use super::{Class, Outcome, Published, TargetReport};
 use crate::reconcile::Purpose;
 use crate::source::Freshness;
 
 /// A report, as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[schemars(title = "tagwall report")]
 pub struct Report {
     /// The version of this form: 1.
     #[schemars(range(min = 1, max = 1))]
@@ -185,6 +184,46 @@ pub struct Error {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// What kind of error it is.
+    pub class: ErrorClass,
+}
+
+/// What kind of error something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorClass {
+    /// It may work when tried again soon.
+    Transient,
+    /// Somebody has to grant something first.
+    Denied,
+    /// Something else kept changing the target.
+    Conflict,
+    /// It will not work as it is, however often it is tried.
+    Rejected,
+    /// It would work, and was refused.
+    Refused,
+}
+
+/// What there is in place of a report where there was no pass: a bad configuration, a held lock.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoReport {
+    /// The version of this form: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub schema: u32,
+    /// Why.
+    pub error: Error,
+}
+
+/// What commands with `--format json` print: a report, or why there is none.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "tagwall report")]
+#[serde(untagged)]
+pub enum Printed {
+    /// A report.
+    Report(Box<Report>),
+    /// An error before there could be one.
+    NoReport(NoReport),
 }
 
 /// An object of ours that no target wants.
@@ -315,9 +354,7 @@ impl From<&super::Fallback> for Kept {
 fn trouble(outcome: &Outcome) -> Option<Error> {
     match outcome {
         Outcome::Failed(failure) => Some(Error::from(failure)),
-        Outcome::Refused { refusals, .. } => refusals
-            .first()
-            .map(|refusal| Error { message: refusal.to_string(), hint: refusal.choices.first().cloned() }),
+        Outcome::Refused { refusals, .. } => refusals.first().map(Error::from),
         _ => None,
     }
 }
@@ -339,8 +376,21 @@ impl From<&tagwall_provider::Refusal> for Refusal {
     }
 }
 
+impl From<&tagwall_provider::Refusal> for Error {
+    fn from(refusal: &tagwall_provider::Refusal) -> Self {
+        let (message, hint) = (refusal.to_string(), refusal.choices.first().cloned());
+        Self { message, hint, class: ErrorClass::Refused }
+    }
+}
+
 impl From<&super::Failure> for Error {
     fn from(failure: &super::Failure) -> Self {
-        Self { message: failure.message.clone(), hint: failure.hint.clone() }
+        let class = match failure.class {
+            Class::Transient => ErrorClass::Transient,
+            Class::Denied => ErrorClass::Denied,
+            Class::Conflict => ErrorClass::Conflict,
+            Class::Rejected => ErrorClass::Rejected,
+        };
+        Self { message: failure.message.clone(), hint: failure.hint.clone(), class }
     }
 }

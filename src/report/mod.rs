@@ -12,6 +12,7 @@ use jiff::civil::Date;
 use tagwall_provider::{Applied, Orphan, ProviderError, Refusal};
 
 use crate::accept;
+use crate::chain::chain;
 use crate::config::Target;
 use crate::exit::ExitStatus;
 use crate::plan::Plan;
@@ -26,6 +27,8 @@ pub struct Report {
     pub started: Timestamp,
     /// What the pass was run for.
     pub purpose: Purpose,
+    /// The command that does what a dry run shows.
+    pub verb: &'static str,
     /// The publication it went by, if one was had.
     pub publication: Option<Published>,
     /// What an operator should know and need not act on at once.
@@ -47,7 +50,9 @@ pub struct Published {
     pub change_number: u64,
     /// The date in its file name.
     pub date: Option<Date>,
-    /// Days since that date, or since a pass first saw these bytes.
+    /// That date, or when a pass first saw these bytes: what its age is counted from.
+    pub since: Timestamp,
+    /// Days since then.
     pub age_days: i64,
     /// The hash of its bytes.
     pub sha256: Digest,
@@ -66,6 +71,8 @@ pub struct TargetReport {
     pub target: Target,
     /// What became of it.
     pub outcome: Outcome,
+    /// How often it was read and planned again because it moved meanwhile.
+    pub conflicts: u32,
     /// Where the outcome is that nothing new was enforced: what came of keeping it as it was.
     pub fallback: Option<Fallback>,
     /// The generation that it was brought to, where that was the aim.
@@ -147,14 +154,8 @@ impl Failure {
     }
 
     /// The telling of an error that trying again does not mend.
-    pub fn of(error: &dyn Error, hint: Option<&str>) -> Self {
-        let mut message = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-            next = cause.source();
-        }
+    pub fn of(error: &(dyn Error + 'static), hint: Option<&str>) -> Self {
+        let message = chain(error);
         Self { message, hint: hint.map(str::to_owned), class: Class::Rejected }
     }
 }
@@ -174,6 +175,7 @@ impl Published {
             cloud: publication.cloud,
             change_number: publication.change_number,
             date: publication.date,
+            since,
             age_days: now.duration_since(since).as_hours().max(0) / 24,
             sha256: publication.sha256,
             origin: publication.origin.clone(),
@@ -186,7 +188,7 @@ impl Published {
 impl TargetReport {
     /// The report of one target.
     pub fn new(target: &Target, outcome: Outcome) -> Self {
-        Self { target: target.clone(), outcome, fallback: None, generation: None, pinned: false }
+        Self { target: target.clone(), outcome, fallback: None, generation: None, pinned: false, conflicts: 0 }
     }
 
     /// Its plan, where there is one.
@@ -260,6 +262,7 @@ impl Report {
         Self {
             started: options.now,
             purpose: options.purpose,
+            verb: options.verb,
             publication,
             warnings: Vec::new(),
             overridden: Vec::new(),

@@ -26,6 +26,11 @@ pub fn addresses(count: AddressCount) -> String {
     if exponent.fract() == 0.0 { format!("2^{exponent:.0}") } else { format!("about 2^{exponent:.1}") }
 }
 
+/// `1 address`, `2^80 addresses`.
+pub fn counted_addresses(count: AddressCount) -> String {
+    format!("{} {}", addresses(count), if count == AddressCount::new(1) { "address" } else { "addresses" })
+}
+
 /// `1 prefix`, `2 prefixes`.
 pub fn counted(number: usize, singular: &str, plural: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { singular } else { plural })

@@ -123,8 +123,13 @@ impl Text {
         }
         self.outcome(report, &target.outcome)?;
         if let (Some(generation), true) = (target.generation, target.pinned) {
-            let resume = "`tagwall resume` goes on";
-            writeln!(self.out, "  {CHANGED}!{CHANGED:#} pinned to generation {generation}: {resume}")?;
+            // A dry run of `rollback` shows a pin that is not there yet.
+            let to_be = report.purpose == Purpose::DryRun && report.verb == "rollback";
+            let would_be = if to_be { "would be " } else { "" };
+            writeln!(
+                self.out,
+                "  {CHANGED}!{CHANGED:#} {would_be}pinned to generation {generation}: `tagwall resume` goes on"
+            )?;
         }
         self.kept(report, target)
     }
@@ -147,9 +152,15 @@ impl Text {
         if let Outcome::InSync(plan) = outcome.as_ref() {
             return writeln!(self.out, "  {ADDED}kept{ADDED:#} at generation {generation}: {}", totals(plan));
         }
-        let (what, why) = if taken_back { ("taken back", "") } else { ("kept", ", from which it had drifted") };
-        let to = if taken_back { "to" } else { "at" };
-        writeln!(self.out, "  {CHANGED}{what}{CHANGED:#} {to} generation {generation}{why}:")?;
+        let said = match outcome.as_ref() {
+            Outcome::Refused { .. } | Outcome::Failed(_) => {
+                format!("not kept at generation {generation}, it has drifted")
+            }
+            Outcome::Planned(_) => format!("has drifted from generation {generation}"),
+            _ if taken_back => format!("taken back to generation {generation}"),
+            _ => format!("kept at generation {generation}, from which it had drifted"),
+        };
+        writeln!(self.out, "  {CHANGED}{said}{CHANGED:#}:")?;
         if let Some(plan) = outcome.plan() {
             self.plan(plan)?;
         }
@@ -345,11 +356,12 @@ impl Text {
         let parts = if parts.is_empty() { "no targets".to_owned() } else { parts.join(", ") };
         let planned = report.targets.iter().filter(|target| matches!(target.outcome, Outcome::Planned(_)));
         let applicable = planned.filter(|target| target.target.policy != Policy::Observe).count();
+        let verb = report.verb;
         let (lead, tail) = match (report.purpose, applicable) {
-            (Purpose::DryRun, 0) => ("Dry run: ", ""),
-            (Purpose::DryRun, _) => ("Dry run: ", "; nothing was changed, `tagwall sync` applies it"),
-            (Purpose::Status, 1..) => ("", "; `tagwall sync` applies it"),
-            _ => ("", ""),
+            (Purpose::DryRun, 0) => ("Dry run: ", String::new()),
+            (Purpose::DryRun, _) => ("Dry run: ", format!("; nothing was changed, `tagwall {verb}` applies it")),
+            (Purpose::Status, 1..) => ("", format!("; `tagwall {verb}` applies it")),
+            _ => ("", String::new()),
         };
         if self.detail == Detail::Quiet && report.exit_status() == ExitStatus::Done {
             return Ok(());

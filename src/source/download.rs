@@ -5,9 +5,10 @@ use jiff::civil::{Date, Weekday};
 use url::Url;
 
 use super::fetch::{Arrival, Fetch};
-use super::http::{Answer, chain};
+use super::http::Answer;
 use super::page::{self, Link};
-use super::{SourceError, page::newest_link};
+use super::{ShownUrl, SourceError, page::newest_link};
+use crate::chain::chain;
 
 /// The most bytes a page may have; real ones have some hundred thousand.
 const PAGE_LIMIT: u64 = 4 * 1024 * 1024;
@@ -50,13 +51,13 @@ impl Fetch<'_> {
         let once = || async {
             match self.http.get(page, PAGE_LIMIT, None).await? {
                 Answer::Body { bytes, .. } => Ok(bytes),
-                Answer::NotModified => Err(SourceError::Status { url: page.clone(), status: 304, retry_after: None }),
+                Answer::NotModified => Err(SourceError::Status { url: page.into(), status: 304, retry_after: None }),
             }
         };
         let bytes = self.http.retrying(self.settings.attempts, once).await?;
         let cloud = self.settings.cloud;
         newest_link(&String::from_utf8_lossy(&bytes), cloud, &self.http.pins, today)
-            .map_err(|seen| SourceError::NoLink { page: page.clone(), cloud, seen })
+            .map_err(|seen| SourceError::NoLink { page: page.into(), cloud, seen })
     }
 
     /// The newest document at the last known path: those of the last Mondays, then the known one itself.
@@ -67,6 +68,7 @@ impl Fetch<'_> {
         for url in candidates.iter().chain([known]) {
             match self.document(url, 1).await {
                 Ok(arrival) => {
+                    let url = ShownUrl::from(url);
                     self.warnings.push(format!("{url} was found by its name alone, without the page"));
                     return Ok(arrival);
                 }

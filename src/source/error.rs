@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
-use url::Url;
 
-use super::{Cloud, DocumentError, LastGoodError};
+use super::{Cloud, DocumentError, LastGoodError, ShownUrl};
 
 /// How fetching a publication fails.
 #[derive(Debug, Error)]
@@ -39,7 +38,7 @@ pub enum SourceError {
     #[error("no whole answer from {url}")]
     Network {
         /// What was asked for.
-        url: Url,
+        url: ShownUrl,
         /// Why.
         source: reqwest::Error,
     },
@@ -47,7 +46,7 @@ pub enum SourceError {
     #[error("no trusted connection to {url}")]
     Tls {
         /// What was asked for.
-        url: Url,
+        url: ShownUrl,
         /// Why.
         source: reqwest::Error,
     },
@@ -61,7 +60,7 @@ pub enum SourceError {
     #[error("{url} answered with status {status}")]
     Status {
         /// What was asked for.
-        url: Url,
+        url: ShownUrl,
         /// The HTTP status.
         status: u16,
         /// How long the server asks to be left alone.
@@ -71,13 +70,13 @@ pub enum SourceError {
     #[error("{url} is not on a pinned host over https")]
     Forbidden {
         /// Where it leads.
-        url: Url,
+        url: ShownUrl,
     },
     /// Redirects without end.
     #[error("{url} redirects in circles or too often")]
     Redirects {
         /// What was asked for.
-        url: Url,
+        url: ShownUrl,
     },
     /// An answer without a reasonable end.
     #[error("{origin} is larger than {limit} bytes")]
@@ -91,7 +90,7 @@ pub enum SourceError {
     #[error("{page} has no link to a service-tag document of {cloud}{seen}")]
     NoLink {
         /// The page.
-        page: Url,
+        page: ShownUrl,
         /// The cloud that was looked for.
         cloud: Cloud,
         /// What came near it, as the end of the sentence.
@@ -122,7 +121,7 @@ pub enum SourceError {
         source: LastGoodError,
     },
     /// Nothing new could be had, and what is stored was seen too long ago.
-    #[error("the last good publication was seen {} days ago, more than the {} allowed", days(*age), days(*limit))]
+    #[error("the last good publication was seen {} d ago, more than the {} d allowed", days(*age), days(*limit))]
     LastGoodTooOld {
         /// How long ago it was seen at its source.
         age: Duration,
@@ -235,8 +234,8 @@ mod tests {
     use super::*;
     use crate::source::{PrefixError, Problem, document};
 
-    fn url() -> Url {
-        Url::parse("https://download.microsoft.com/x.json").unwrap()
+    fn url() -> ShownUrl {
+        (&url::Url::parse("https://download.microsoft.com/x.json").unwrap()).into()
     }
 
     fn request() -> reqwest::Error {

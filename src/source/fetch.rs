@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use url::Url;
 
-use super::http::{Answer, Http, Validators, chain};
+use super::http::{Answer, Http, Validators};
 use super::last_good::{LastGood, LastGoodError, Record};
-use super::{Publication, Settings, SourceError, document, page};
+use super::{Publication, Settings, ShownUrl, SourceError, document, page};
+use crate::chain::chain;
 
 /// A document that came, on its way to being [`Fetched`](super::Fetched).
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl Fetch<'_> {
             }
         }
         let arrival = self.ask(url, attempts, None).await?;
-        arrival.ok_or_else(|| SourceError::Status { url: url.clone(), status: 304, retry_after: None })
+        arrival.ok_or_else(|| SourceError::Status { url: url.into(), status: 304, retry_after: None })
     }
 
     /// A new document, or `None` where the server says that there is none. A body that is no document counts as a
@@ -62,7 +63,8 @@ impl Fetch<'_> {
             let Answer::Body { bytes, validators } = self.http.get(url, self.settings.max_bytes, known).await? else {
                 return Ok(None);
             };
-            let publication = check(&bytes, url.as_str(), page::date_in(page::name(url)), self.settings)?;
+            let publication =
+                check(&bytes, &ShownUrl::from(url).to_string(), page::date_in(page::name(url)), self.settings)?;
             Ok(Some(Arrival { publication, bytes, url: Some(url.clone()), validators, unmodified_since: None }))
         };
         self.http.retrying(attempts, once).await

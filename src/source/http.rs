@@ -15,7 +15,8 @@ use reqwest::{Certificate, Client, StatusCode, redirect};
 use url::Url;
 
 use super::pins::Pins;
-use super::{Settings, SourceError};
+use super::{Settings, ShownUrl, SourceError};
+use crate::chain::{causes, chain};
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
@@ -56,7 +57,7 @@ impl Http {
     /// A client for the settings' hosts, `first` among them.
     pub(super) fn new(settings: &Settings, pins: Pins, first: &Url) -> Result<Self, SourceError> {
         if !pins.admit(first) {
-            return Err(SourceError::Forbidden { url: first.clone() });
+            return Err(SourceError::Forbidden { url: first.into() });
         }
         let agent = HeaderValue::try_from(&settings.user_agent);
         let agent = agent.map_err(|error| SourceError::Settings { what: format!("`user-agent`: {error}") })?;
@@ -83,7 +84,7 @@ impl Http {
     /// Asks once, for at most `limit` bytes.
     pub(super) async fn get(&self, url: &Url, limit: u64, known: Option<&Validators>) -> Result<Answer, SourceError> {
         if !self.pins.admit(url) {
-            return Err(SourceError::Forbidden { url: url.clone() });
+            return Err(SourceError::Forbidden { url: url.into() });
         }
         let failed = |error| of_request(url, error);
         let mut request = self.client.get(url.clone());
@@ -98,10 +99,10 @@ impl Http {
             StatusCode::NOT_MODIFIED if conditional => return Ok(Answer::NotModified),
             status => {
                 let retry_after = retry_after(response.headers(), Timestamp::now());
-                return Err(SourceError::Status { url: url.clone(), status: status.as_u16(), retry_after });
+                return Err(SourceError::Status { url: url.into(), status: status.as_u16(), retry_after });
             }
         }
-        let too_large = || SourceError::TooLarge { origin: url.to_string(), limit };
+        let too_large = || SourceError::TooLarge { origin: ShownUrl::from(url).to_string(), limit };
         // Absent where the body is compressed; what counts is the sum below.
         let announced = response.content_length().unwrap_or(0);
         if announced > limit {
@@ -177,7 +178,7 @@ fn certificates(path: &Path) -> io::Result<Vec<Certificate>> {
 fn redirects(pins: Pins) -> redirect::Policy {
     redirect::Policy::custom(move |attempt| {
         if !pins.admit(attempt.url()) {
-            let url = attempt.url().clone();
+            let url = attempt.url().into();
             attempt.error(Astray::Forbidden(url))
         } else if attempt.previous().len() > REDIRECTS {
             attempt.error(Astray::Endless)
@@ -190,7 +191,7 @@ fn redirects(pins: Pins) -> redirect::Policy {
 /// Why a redirect is not followed; found again in the chain of the request's error.
 #[derive(Debug)]
 enum Astray {
-    Forbidden(Url),
+    Forbidden(ShownUrl),
     Endless,
 }
 
@@ -207,7 +208,7 @@ impl Error for Astray {}
 
 /// Gives the error of a request its class.
 fn of_request(url: &Url, error: reqwest::Error) -> SourceError {
-    let url = url.clone();
+    let url = ShownUrl::from(url);
     let astray = causes(&error).find_map(|cause| match cause.downcast_ref()? {
         Astray::Forbidden(to) => Some(SourceError::Forbidden { url: to.clone() }),
         Astray::Endless => Some(SourceError::Redirects { url: url.clone() }),
@@ -223,16 +224,6 @@ fn is_invalid_data(error: &(dyn Error + 'static)) -> bool {
     let within = |error: &io::Error| error.get_ref().is_some_and(|inner| is_invalid_data(inner));
     let told = |error: &io::Error| error.kind() == io::ErrorKind::InvalidData || within(error);
     error.downcast_ref().is_some_and(told)
-}
-
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    // The star matters: references to errors are errors too, with a shorter life.
-    std::iter::successors(Some(error), |error| (*error).source())
-}
-
-/// An error with all that lies beneath it, in one line.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -261,7 +252,7 @@ mod tests {
         let seconds = Duration::from_secs;
         let wait = |asked: Option<u64>, delay| {
             let url = Url::parse("https://download.microsoft.com/").unwrap();
-            patience(&SourceError::Status { url, status: 503, retry_after: asked.map(seconds) }, delay)
+            patience(&SourceError::Status { url: (&url).into(), status: 503, retry_after: asked.map(seconds) }, delay)
         };
         assert_eq!(wait(None, Some(seconds(2))), Some(seconds(2)));
         assert_eq!(wait(Some(1), Some(seconds(2))), Some(seconds(2)));

@@ -8,6 +8,7 @@
 //! Every file is written beside its place, flushed and moved there, so that a reader or a crash meets the old one or the
 //! new one. What is read counts only where its bytes have the hash it is named by.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,10 +20,16 @@ use thiserror::Error;
 use url::Url;
 
 use super::http::Validators;
-use super::{Digest, Fetched, Freshness, Kind, Settings, document};
+use super::shown::{has_secrets, without_secrets};
+use super::{Digest, DocumentError, Fetched, Freshness, Kind, Settings, Tag, document};
 
 /// The version of the record's format.
 const VERSION: u32 = 1;
+
+/// The mode of files with public data; the umask may make it stricter.
+const PUBLIC: u32 = 0o644;
+/// The mode of a record whose address holds a password or a signature, which conditional requests need.
+const SECRET: u32 = 0o600;
 
 /// What files are called until they are whole.
 const UNFINISHED: &str = ".unfinished-";
@@ -78,6 +85,14 @@ pub enum LastGoodError {
         /// The file.
         path: PathBuf,
     },
+    /// The bytes are those that were stored, and no document to this version of tagwall.
+    #[error("the stored publication `{}` cannot be read", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: DocumentError,
+    },
     /// The record is none of ours, or of another version.
     #[error("the record of the last good publication `{}` cannot be understood", path.display())]
     Record {
@@ -110,7 +125,7 @@ impl LastGood {
         if fs::read(&path).is_ok_and(|stored| stored == fetched.bytes) {
             tracing::trace!(path = %path.display(), "stored already");
         } else {
-            write_whole(&path, &fetched.bytes)?;
+            write_whole(&path, &fetched.bytes, PUBLIC)?;
         }
         let on_disk = OnDisk {
             version: VERSION,
@@ -125,7 +140,10 @@ impl LastGood {
             fetched_at: fetched.fetched_at,
             confirmed_at: fetched.confirmed_at,
         };
-        write_whole(&self.record_path(&fetched.settings), &serde_json::to_vec_pretty(&on_disk)?)
+        let own = if let Kind::Url(url) = &fetched.settings.kind { Some(url) } else { None };
+        let is_secret = fetched.url.iter().chain(own).any(has_secrets);
+        let mode = if is_secret { SECRET } else { PUBLIC };
+        write_whole(&self.record_path(&fetched.settings), &serde_json::to_vec_pretty(&on_disk)?, mode)
     }
 
     /// The newest publication for these settings: its record and its bytes, which have the right hash.
@@ -181,6 +199,17 @@ impl LastGood {
             Some(bytes) if document::digest(&bytes) != sha256 => Err(LastGoodError::Damaged { path }),
             found => Ok(found),
         }
+    }
+
+    /// These tags of the stored document with that hash, by names that ignore case, if there is such a document. It was
+    /// checked whole before it was stored: the prefixes of other tags are not read again.
+    ///
+    /// # Errors
+    /// Where it cannot be read, has another hash by now, or is no document to this version of tagwall.
+    pub fn tags(&self, sha256: Digest, wanted: &BTreeSet<&str>) -> Result<Option<Vec<Tag>>, LastGoodError> {
+        let Some(bytes) = self.document(sha256)? else { return Ok(None) };
+        let tags = document::parse_tags(&bytes, wanted);
+        tags.map(Some).map_err(|source| LastGoodError::Document { path: self.document_path(sha256), source })
     }
 
     /// The document that a record names.
@@ -252,7 +281,8 @@ impl OnDisk {
         }
         let record = Record {
             sha256: self.sha256.parse().map_err(Error::custom)?,
-            origin: self.origin,
+            // Older versions wrote it as it was.
+            origin: without_secrets(&self.origin),
             url: self.url.map(|url| Url::parse(&url)).transpose().map_err(Error::custom)?,
             date: self.date,
             change_number: self.change_number,
@@ -281,13 +311,12 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, LastGoodError> {
 }
 
 /// Puts a file in its place whole or not at all, and on the disk before it returns.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(UNFINISHED)
-        // Public data; the umask may make it stricter.
-        .permissions(fs::Permissions::from_mode(0o644))
+        .permissions(fs::Permissions::from_mode(mode))
         .tempfile_in(directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;

@@ -26,6 +26,7 @@ mod page;
 mod pins;
 mod publication;
 mod settings;
+mod shown;
 #[expect(clippy::module_inception, reason = "the source is what the module is about")]
 mod source;
 
@@ -35,4 +36,6 @@ pub use http::Validators;
 pub use last_good::{LastGood, LastGoodError, Record};
 pub use publication::{Cloud, Digest, Publication, Tag};
 pub use settings::{Kind, Settings};
+pub use shown::ShownUrl;
+pub(crate) use shown::without_secrets;
 pub use source::{Fetched, Freshness, Source};

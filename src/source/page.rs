@@ -12,6 +12,7 @@ use url::Url;
 use super::Cloud;
 use super::document::shown;
 use super::pins::Pins;
+use super::shown::without_secrets;
 
 /// How far ahead of today a document's date may lie. Real ones appear after their date; one dated far ahead by
 /// mistake would hide every later one.
@@ -50,6 +51,7 @@ pub(super) fn newest_link(page: &str, cloud: Cloud, pins: &Pins, today: Date) ->
 }
 
 fn near(refused: Option<&str>, other: Option<&str>) -> String {
+    let shown = |address: &str| shown(&without_secrets(address));
     match (refused.map(shown), other.map(shown)) {
         (Some(address), _) => format!(", only one that may not be followed: `{address}`"),
         (None, Some(address)) => format!(", only other files: `{address}`"),

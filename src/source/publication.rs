@@ -123,10 +123,17 @@ pub struct Tag {
     pub v6: Vec<Ipv6Net>,
 }
 
+impl Tag {
+    /// The one of that name, looked up as [`Publication::tag`] does.
+    pub fn find<'a>(tags: &'a [Self], name: &str) -> Option<&'a Self> {
+        tags.iter().find(|tag| tag.name.eq_ignore_ascii_case(name))
+    }
+}
+
 impl Publication {
     /// The tag of that name, looked up ignoring case as Microsoft's own naming is not consistent.
     pub fn tag(&self, name: &str) -> Option<&Tag> {
-        self.tags.iter().find(|tag| tag.name.eq_ignore_ascii_case(name))
+        Tag::find(&self.tags, name)
     }
 
     /// Names of tags close to one that is not there, best first, at most three: slips of the pen, then names that

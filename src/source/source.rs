@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::fetch::{Arrival, Fetch, Stored, check};
-use super::http::{Http, Validators, chain};
+use super::http::{Http, Validators};
 use super::last_good::{LastGood, LastGoodError};
 use super::pins::Pins;
 use super::{Kind, Publication, Settings, SourceError, page};
+use crate::chain::chain;
 
 /// A place that publications come from.
 #[derive(Debug)]

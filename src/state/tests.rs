@@ -5,7 +5,7 @@ fn state() -> State {
     let sha256 = Digest([7; 32]);
     let mut state = State::default();
     state.accepted.insert("public/download".to_owned(), Accepted { change_number: 5, sha256, first_seen: now });
-    state.lists.insert("entra".to_owned(), ListRecord { sha256, dropped: Vec::new() });
+    state.lists.insert("entra".to_owned(), ListRecord { sha256, tags: Vec::new(), dropped: Vec::new() });
     let record = TargetRecord {
         last_attempt: Some(now),
         last_verified: None,

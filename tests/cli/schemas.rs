@@ -92,8 +92,44 @@ fn every_report_fits_its_schema() {
         assert_eq!(report["publication"]["freshness"], "last-good");
         fs::remove_dir_all(world.path("state")).unwrap();
         let report = check("sync", 1, Some("failed"));
+        assert_eq!(report["targets"][0]["error"]["class"], "rejected");
         assert!(report["targets"][0]["error"]["message"].as_str().unwrap().contains("feed.json"), "{report:#}");
         check("status", 1, Some("failed"));
+
+        // Before there is a pass.
+        let no_report = |arguments: &str, status: i32, words: &str| {
+            let run = world.expect(status, &format!("{arguments} --format json"));
+            let answer = run.json();
+            assert!(schema.is_valid(&answer), "{arguments}: {answer:#}");
+            assert_eq!(answer["schema"], 1);
+            assert_eq!(answer.as_object().unwrap().len(), 2, "{answer:#}");
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(message.contains(words), "{arguments}: {answer:#}");
+            // People are told as well.
+            let said = run.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(said.contains(words), "{arguments}: {}", run.stderr);
+            answer["error"].clone()
+        };
+        let error = no_report("sync --target hub", 64, "there is no target `hub`");
+        assert_eq!((&error["class"], &error["hint"]), (&"rejected".into(), &"there are: edge".into()));
+        no_report("status --target hub", 64, "there is no target `hub`");
+        no_report("prefixes hub", 64, "there is no list `hub`");
+        no_report("tags", 1, "cannot read `feed.json`");
+        no_report("prefixes entra", 1, "cannot read `feed.json`");
+        no_report("sync -c missing.toml", 1, "cannot read the configuration `missing.toml`");
+        world.write("bad.toml", "lists = 1");
+        no_report("status -c bad.toml", 1, "the configuration `bad.toml` is not valid");
+        world.feed(12, &[("AzureActiveDirectory", &strs(&many(32)))]);
+        let error = no_report("prefixes --tag Sql", 3, "missing-tag: list `Sql`: the publication has no tag `Sql`");
+        assert_eq!(error["class"], "refused");
+        let lock = fs::File::create(world.path("state/lock")).unwrap();
+        lock.lock().unwrap();
+        assert_eq!(no_report("sync", 1, "another pass holds the lock")["class"], "transient");
+        drop(lock);
+        let mut wrong = serde_json::json!({ "schema": 1, "error": error });
+        assert!(schema.is_valid(&wrong));
+        wrong["error"]["class"] = "odd".into();
+        assert!(!schema.is_valid(&wrong));
 
         let refused = |key: &str, value: Value| {
             let mut wrong = report.clone();

@@ -73,7 +73,7 @@ async fn check_confirmation(reply: Reply, words: &str) {
 
 #[tokio::test]
 async fn the_confirmation_page_stands_in() {
-    check_confirmation(Reply::status(404), "details.aspx?id=56519 answered with status 404").await;
+    check_confirmation(Reply::status(404), "details.aspx?… answered with status 404").await;
     check_confirmation(Reply::status(500), "answered with status 500").await;
     check_confirmation(Reply::ok(""), "has no link to a service-tag document of public").await;
     check_confirmation(Reply::ok(vec![b' '; 5 << 20]), "is larger than 4194304 bytes").await;
@@ -97,7 +97,7 @@ async fn check_astray(page: &str, words: &str) {
 #[tokio::test]
 async fn hostile_pages_lead_nowhere() {
     let name = "ServiceTags_Public_20250609.json";
-    check_astray("<html><title>We moved</title></html>", "details.aspx?id=56519 has no link").await;
+    check_astray("<html><title>We moved</title></html>", "details.aspx?… has no link").await;
     for address in [
         "https://evil.example/",
         "http://HOST/",
@@ -167,7 +167,7 @@ async fn without_pages_a_newer_document_is_found_by_its_name() {
     assert_eq!(fetched.publication.date, Some(days[1]));
     assert_eq!(feed.paths(), [PAGE.to_owned(), CONFIRMATION.to_owned(), document(days[0]), document(days[1])]);
     let said = fetched.warnings.join("\n");
-    assert!(said.contains("details.aspx?id=56519 answered with status 404"), "{said}");
+    assert!(said.contains("details.aspx?… answered with status 404"), "{said}");
     assert!(said.contains("was found by its name alone"), "{said}");
 }
 
@@ -191,7 +191,7 @@ async fn without_anything_the_last_good_one_stands() {
     let (feed, _folder, last_good) = without_pages(date(2025, 6, 9)).await;
     let fetched = fetch(&feed, Some(&last_good)).await.unwrap();
     let Freshness::LastGood { because, .. } = &fetched.freshness else { panic!("{:?}", fetched.freshness) };
-    assert!(because.contains("details.aspx?id=56519 answered with status 404"), "{because}");
+    assert!(because.contains("details.aspx?… answered with status 404"), "{because}");
     assert_eq!(fetched.bytes, small().into_bytes());
     // And as many weeks as are looked for: two pages, five Mondays, the known one.
     assert_eq!(feed.paths().len(), 8);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tagwall::source::{Fetched, Freshness, Kind, LastGood, Settings, Source, SourceError};
 
 use super::chain;
+use crate::support::data;
 use crate::support::feed::{Feed, Reply};
 use crate::support::feed_document::{document, document_of, small};
 
@@ -114,6 +115,50 @@ async fn what_is_stored_is_the_document_and_its_record() {
         serde_json::from_slice(&fs::read(bench.file("last-good-public-url.json")).unwrap()).unwrap();
     assert_eq!((&on_disk["version"], &on_disk["etag"]), (&1.into(), &"\"one\"".into()));
     assert_eq!(bench.last_good.document(record.sha256).unwrap(), Some(bytes));
+}
+
+/// Stores a document and expects these tags of it to be read exactly as the strict reader reads them.
+fn check_tags(path: &Path, wanted: &[&str], count: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let last_good = LastGood::open(folder.path());
+    let publication = tagwall::source::parse(&fs::read(path).unwrap(), "whole", None).unwrap();
+    let stored = folder.path().join(format!("publications/{}.json", publication.sha256));
+    fs::create_dir(folder.path().join("publications")).unwrap();
+    fs::copy(path, &stored).unwrap();
+    let read = || last_good.tags(publication.sha256, &wanted.iter().copied().collect());
+    let is_wanted = |tag: &&tagwall::source::Tag| wanted.iter().any(|name| name.eq_ignore_ascii_case(&tag.name));
+    let expect: Vec<_> = publication.tags.iter().filter(is_wanted).cloned().collect();
+    assert_eq!((expect.len(), read().unwrap()), (count, Some(expect)));
+    // A byte of a tag that is passed over counts like any other.
+    let mut bytes = fs::read(&stored).unwrap();
+    let at = bytes.windows(4).rposition(|window| window == b"/24\"").unwrap();
+    bytes[at + 2] = b'5';
+    fs::write(&stored, bytes).unwrap();
+    assert!(chain(&read().unwrap_err()).contains("do not have the hash in its name"));
+    fs::remove_file(&stored).unwrap();
+    assert_eq!(read().unwrap(), None);
+}
+
+#[test]
+fn tags_of_a_stored_document_are_read_as_the_whole_of_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.json");
+    fs::write(&path, small()).unwrap();
+    check_tags(&path, &["azureactivedirectory", "Storage.WestEurope", "Sql"], 2);
+    check_tags(&path, &[], 0);
+    // The properties before the name, and what tagwall does not know.
+    let (_, properties) = small().split_once("\"properties\": ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (properties, rest) = properties.split_at(properties.find('}').unwrap() + 1);
+    let turned = format!(
+        "{{\"changeNumber\": 1, \"cloud\": \"Public\", \"new\": [], \"values\": [{{\"properties\": {properties}, \
+         \"name\": \"AzureActiveDirectory\", \"id\": \"AzureActiveDirectory\"{rest}"
+    );
+    fs::write(&path, turned).unwrap();
+    check_tags(&path, &["AzureActiveDirectory"], 1);
+    check_tags(&path, &["Storage"], 1);
+    let (Some(folder), Some(manifest)) = (data::publications(), data::manifest()) else { return };
+    let newest = manifest.iter().filter(|real| real.cloud == "Public").max_by_key(|real| real.change_number).unwrap();
+    check_tags(&folder.join(&newest.file), &["AzureActiveDirectory", "Storage.WestEurope", "AzureCloud"], 3);
 }
 
 #[tokio::test]
@@ -232,7 +277,7 @@ async fn what_was_seen_too_long_ago_does_not_stand_in() {
     assert_eq!(
         chain(&error),
         format!(
-            "the last good publication was seen 31 days ago, more than the 30 allowed: {} answered with status 404",
+            "the last good publication was seen 31 d ago, more than the 30 d allowed: {} answered with status 404",
             bench.feed.url(DOCUMENT)
         )
     );

@@ -4,11 +4,13 @@
 //! * `download`: the page, its ways round, and what pages try.
 //! * `http`: pinned hosts, bounded answers, patience.
 //! * `last_good`: what is stored, believed, and taken in place of something new.
+//! * `secrets`: that what is secret in an address is told nowhere.
 
 mod document;
 mod download;
 mod http;
 mod last_good;
+mod secrets;
 
 use std::error::Error;
 use std::iter::successors;

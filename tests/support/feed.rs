@@ -46,6 +46,8 @@ struct Shared {
 pub(crate) struct Request {
     /// Path and query.
     pub(crate) path: String,
+    /// What was sent with it.
+    pub(crate) body: Vec<u8>,
     headers: Vec<(String, String)>,
 }
 
@@ -270,7 +272,10 @@ async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
-    let request = request(&String::from_utf8_lossy(&head));
+    let mut request = request(&String::from_utf8_lossy(&head));
+    let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    request.body = vec![0; length];
+    stream.read_exact(&mut request.body).await?;
     let reply = shared.reply_to(&request.path);
     shared.requests.lock().unwrap().push(request);
 
@@ -312,6 +317,7 @@ fn request(head: &str) -> Request {
     let headers = lines.filter_map(|line| line.split_once(": "));
     Request {
         path: path.to_owned(),
+        body: Vec::new(),
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
     }
 }

@@ -69,9 +69,10 @@ pub fn observe(target: &Target, groups: &[Group], elsewhere: &[Group]) -> Observ
         let free = PerFamily::from_fn(|family| Some(target.quota.saturating_sub(*weight.get(family)) / each));
         rooms.push(Room { slot, name: group.id.clone(), free, taken: taken(target, &sorted.others) });
         for rule in &sorted.others {
-            match rule.mark() {
-                Some(mark) if mark.owner() == target.mark.owner() => count_orphan(target, group, mark, &mut orphans),
-                _ => foreign.extend(admitted_by(target, group, rule)),
+            // A neighbour's rule or an orphan lets people in as any other does.
+            foreign.extend(admitted_by(target, group, rule));
+            if let Some(mark) = rule.mark().filter(|mark| mark.owner() == target.mark.owner()) {
+                count_orphan(target, group, mark, &mut orphans);
             }
         }
         drift.extend(drifted(&group.id, &sorted));
@@ -128,7 +129,8 @@ fn admitted_by(target: &Target, group: &Group, rule: &Rule) -> Option<Foreign> {
     let Source::Prefix(prefix) = rule.source else { return None };
     let all = target.ports.iter().all(|ports| rule.ports.covers(*ports));
     let effect = ForeignEffect::Admits([prefix].into_iter().collect());
-    all.then(|| Foreign { description: format!("rule {} of {} admits {prefix}", rule.id.0, group.id), effect })
+    let whose = rule.mark().map(|mark| format!(" ({mark})")).unwrap_or_default();
+    all.then(|| Foreign { description: format!("rule {} of {} admits {prefix}{whose}", rule.id.0, group.id), effect })
 }
 
 fn count_orphan(target: &Target, group: &Group, mark: OwnerMark, orphans: &mut BTreeMap<(OwnerMark, String), u64>) {

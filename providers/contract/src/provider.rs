@@ -48,4 +48,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn watch(&self) -> Option<BoxStream<'static, ()>> {
         None
     }
+
+    /// Who last changed what is ours while it was being watched, in words: "`firewalld` (pid 812)". For people who ask
+    /// what keeps undoing us, and for nothing else: it is known a moment after the wake-up, or never.
+    fn last_disturber(&self) -> Option<String> {
+        None
+    }
 }

@@ -144,7 +144,7 @@ impl Expression for Expr {
                 let chain = chain.map(|chain| Text(sys::NFTNL_EXPR_IMM_CHAIN, chain));
                 expression("immediate", &numbers.into_iter().chain(chain).collect::<Vec<_>>())
             }
-            Self::Other(name) => unreachable!("`{name}` is only ever read"),
+            Self::States(_) | Self::Other(_) => unreachable!("`{self:?}` is only ever read"),
         }
     }
 }

@@ -61,6 +61,7 @@ pub fn fuzz_parse(bytes: &[u8]) {
     for message in parse::messages(bytes).flatten() {
         // Only that each comes back matters.
         let _ = (message.error(), message.table_message(), parse::generation(&message), parse::table(&message));
+        let _ = parse::committer(&message);
         let _ = (parse::chain(&message), parse::set(&message), parse::place(&message, message.kind & 0xff));
         let _ = parse::rule(&message).map(|seen| seen.rule.to_string());
         for family in tagwall_provider::Family::ALL {

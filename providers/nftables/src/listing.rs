@@ -98,6 +98,7 @@ fn name(f: &mut fmt::Formatter<'_>, expr: &Expr) -> fmt::Result {
         Expr::Bitwise { mask, xor } => write!(f, "& {} ^ {}", hex(mask), hex(xor)),
         Expr::Cmp(cmp, bytes) => write!(f, "{} {}", if *cmp == Cmp::Equal { "==" } else { "!=" }, hex(bytes)),
         Expr::Lookup(set) => write!(f, "@{set}"),
+        Expr::States(bits) => write!(f, "ct state {}", states(&bits.to_ne_bytes())),
         Expr::Counter => f.write_str("counter"),
         Expr::Verdict(Verdict::Accept) => f.write_str("accept"),
         Expr::Verdict(Verdict::Drop) => f.write_str("drop"),

@@ -13,6 +13,8 @@ use crate::skeleton::Skeleton;
 use crate::snapshot::Structure;
 use crate::stored::Stored;
 
+/// The state of a connection that begins: the bit of `ct state`.
+const NEW: u32 = 8;
 /// How many chains one after the other are followed: as many as the kernel does.
 const DEEPEST: usize = 16;
 /// How many chains are followed for one packet. Chains that lead to each other by many ways take no end otherwise.
@@ -169,6 +171,8 @@ impl Model<'_> {
         for expr in &rule.exprs {
             let holds = match expr {
                 Expr::Counter => Match::Yes,
+                Expr::States(bits) if bits & NEW != 0 => Match::Yes,
+                Expr::States(_) => Match::No,
                 Expr::Verdict(verdict) => return (matched, Says::Verdict(verdict), about_port),
                 Expr::Other(name) => match name.as_str() {
                     "reject" => return (matched, Says::Verdict(&Verdict::Drop), about_port),
@@ -212,7 +216,6 @@ impl Model<'_> {
     }
 
     fn load(&self, load: &Expr, packet: Packet) -> Register {
-        const NEW: u32 = 8;
         const LOCAL: u32 = 2;
         let known = |bytes: &[u8]| Register::Known(bytes.to_vec());
         let from_here = packet.source == Source::ThisHost;

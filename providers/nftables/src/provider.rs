@@ -1,5 +1,7 @@
 //! The provider.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 use tagwall_provider::{Applied, Desired, Observed, Orphan, Provider, ProviderError, Refusal, Revision, Steps};
@@ -40,6 +42,7 @@ impl Nftables {
     pub fn new(settings: Settings) -> Result<Self, CreateError> {
         Self::start(Thread {
             settings,
+            port: Arc::default(),
             #[cfg(feature = "testing")]
             faults: crate::testing::Faults::default(),
         })
@@ -51,7 +54,7 @@ impl Nftables {
     /// [`CreateError`]
     #[cfg(feature = "testing")]
     pub fn with_faults(settings: Settings, faults: crate::testing::Faults) -> Result<Self, CreateError> {
-        Self::start(Thread { settings, faults })
+        Self::start(Thread { settings, port: Arc::default(), faults })
     }
 
     fn start(thread: Thread) -> Result<Self, CreateError> {
@@ -83,6 +86,10 @@ impl Provider for Nftables {
 
     fn watch(&self) -> Option<BoxStream<'static, ()>> {
         Some(Box::pin(self.worker.watch()?))
+    }
+
+    fn last_disturber(&self) -> Option<String> {
+        self.worker.disturber.last()
     }
 
     async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError> {

@@ -42,6 +42,8 @@ pub(crate) enum Expr {
     Cmp(Cmp, Box<[u8]>),
     /// Ends the rule unless the register is in the set of this name.
     Lookup(String),
+    /// Ends the rule unless the connection is in one of these states, as iptables asks: the bits of `ct state`.
+    States(u32),
     /// Counts.
     Counter,
     /// Decides.

@@ -1,5 +1,8 @@
 //! What the worker does with its socket: reads, changes, removals.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
 use nix::errno::Errno;
 use tagwall_provider::{
     Applied, Cause, Family, Observed, Operation, Orphan, PerFamily, ProviderError, Revision, Step, Steps,
@@ -13,7 +16,7 @@ use crate::netlink::socket::{NetlinkError, Socket};
 use crate::observe::{self, is_rebuilt, observed};
 use crate::others;
 use crate::settings::Settings;
-use crate::snapshot;
+use crate::snapshot::{self, Snapshot, Structure};
 use crate::watch::{self, Concern, Watch};
 use crate::write;
 
@@ -29,8 +32,18 @@ pub(crate) struct Session {
     pub(crate) settings: Settings,
     pub(crate) layout: Layout,
     pub(crate) socket: Socket,
-    #[cfg(feature = "testing")]
-    pub(crate) faults: crate::testing::Faults,
+    pub(crate) port: Arc<AtomicU32>,
+    /// What the last observation saw around the elements. Where nothing was committed since, a change is worked out
+    /// from it without another read: after a foreign flush each read is time that the ports are open.
+    pub(crate) last: Option<Around>,
+}
+
+/// What stands around a target's elements, and at which revision.
+#[derive(Debug)]
+pub(crate) struct Around {
+    revision: Revision,
+    structure: Structure,
+    rebuilt: PerFamily<bool>,
 }
 
 impl Session {
@@ -42,6 +55,8 @@ impl Session {
             let others = snapshot::read_others(&mut self.socket, bases).map_err(|error| classified(&error))?;
             observed.foreign.extend(others::foreign(&self.settings, skeleton, &seen, &others));
         }
+        let revision = observed.revision.clone();
+        self.last = Some(Around::new(&self.layout, revision, seen));
         Ok(observed)
     }
 
@@ -51,16 +66,16 @@ impl Session {
         }
         let mut generation = base.lock.parse::<u32>().ok();
         // What is mended is worked out from what stands there. Elements alone need no look before the first try.
-        let mut around = None;
-        let mut rebuilt = PerFamily::<bool>::default();
+        let mut around = self.last.take().filter(|last| last.revision == *base && !steps.skeleton.is_empty());
         for attempt in 0..TRIES {
-            if attempt > 0 || !steps.skeleton.is_empty() || generation.is_none() {
+            let known = attempt == 0 && (around.is_some() || steps.skeleton.is_empty());
+            if !known || generation.is_none() {
                 if let Some(around) = &mut around {
                     let (now, seen) = snapshot::read_around(&mut self.socket, &self.layout)?;
-                    if !observe::is_same(&self.layout, around, &seen) {
+                    if !observe::is_same(&self.layout, &around.structure, &seen) {
                         return Err(moved());
                     }
-                    *around = seen;
+                    around.structure = seen;
                     generation = Some(now);
                 } else {
                     let (now, seen, _) = snapshot::read(&mut self.socket, &self.layout)?;
@@ -68,23 +83,25 @@ impl Session {
                     if observed.revision.content != base.content {
                         return Err(moved());
                     }
-                    rebuilt = observe::rebuilt(&observe::mend(&self.layout, &seen.structure), &seen);
-                    around = Some(seen.structure);
+                    around = Some(Around::new(&self.layout, observed.revision, seen));
                     generation = Some(now);
                 }
             }
             let without_id = steps.skeleton.is_empty() && attempt >= TRIES_WITH_ID;
             let mut batch = self.socket.batch(generation.filter(|_| !without_id));
-            let mend = around.as_ref().filter(|_| !steps.skeleton.is_empty());
-            let mend = mend.map(|around| observe::mend(&self.layout, around)).unwrap_or_default();
+            let mended = around.as_ref().filter(|_| !steps.skeleton.is_empty());
+            let mend = mended.map(|around| observe::mend(&self.layout, &around.structure)).unwrap_or_default();
             if !mend.occupied.is_empty() {
                 return Err(moved());
             }
+            let rebuilt = around.as_ref().map(|around| around.rebuilt).unwrap_or_default();
             write::mends(&mut batch, &self.layout, &mend, rebuilt);
             self.write_entries(&mut batch, steps);
             write::wake(&mut batch, &mend);
-            match self.commit(batch) {
+            match self.socket.commit(batch) {
                 Ok(()) => return Ok(applied(steps)),
+                // What was observed may be no more: the second try looks at everything again, elements too.
+                Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) if attempt == 0 => around = None,
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
             }
@@ -120,7 +137,7 @@ impl Session {
             if batch.is_empty() {
                 return Ok(Applied::default());
             }
-            match self.commit(batch) {
+            match self.socket.commit(batch) {
                 Ok(()) => return Ok(Applied { skeleton: removed, calls: 1, ..Applied::default() }),
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
@@ -156,7 +173,7 @@ impl Session {
                     cause.hint("if they are tagwall's, say `adopt = true`; otherwise there is nothing to withdraw"),
                 ));
             }
-            match self.commit(batch) {
+            match self.socket.commit(batch) {
                 Ok(()) => return Ok(Applied { removed, calls: 1, ..Applied::default() }),
                 Err(NetlinkError::Refused { errno: Errno::ERESTART, .. }) => {}
                 Err(error) => return Err(conflict_or(error)),
@@ -167,12 +184,11 @@ impl Session {
 
     /// Lets a watch begin that passes over what this session commits.
     pub(crate) fn watch(&self, watch: Watch) -> Result<(), ProviderError> {
-        let port = self.socket.port().map_err(|error| classified(&error))?;
         let buffer = watch::BUFFER;
         #[cfg(feature = "testing")]
-        let buffer = self.faults.receive_buffer(buffer);
+        let buffer = self.socket.faults.receive_buffer(buffer);
         let monitor = Monitor::open(buffer).map_err(|error| classified(&error))?;
-        let begun = watch.begin(monitor, Concern::new(&self.layout, port));
+        let begun = watch.begin(monitor, Concern::new(&self.layout, Arc::clone(&self.port)));
         begun.map_err(|error| ProviderError::Transient(Cause::new("cannot start a thread").because(error)))
     }
 
@@ -187,12 +203,12 @@ impl Session {
             }
         }
     }
+}
 
-    fn commit(&mut self, batch: Batch) -> Result<(), NetlinkError> {
-        #[cfg(feature = "testing")]
-        return self.faults.around(|| self.socket.commit(batch));
-        #[cfg(not(feature = "testing"))]
-        self.socket.commit(batch)
+impl Around {
+    fn new(layout: &Layout, revision: Revision, seen: Snapshot) -> Self {
+        let rebuilt = observe::rebuilt(&observe::mend(layout, &seen.structure), &seen);
+        Self { revision, structure: seen.structure, rebuilt }
     }
 }
 

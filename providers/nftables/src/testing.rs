@@ -10,7 +10,7 @@ use tagwall_provider::AddressRange;
 
 use crate::netlink::message::SetName;
 use crate::netlink::socket::{COMMIT, NetlinkError, Socket};
-use crate::netlink::wire::msg;
+use crate::netlink::wire::{attr, msg};
 use crate::settings::TableFamily;
 use crate::snapshot;
 
@@ -19,6 +19,7 @@ use crate::snapshot;
 pub struct Faults {
     next: Arc<Mutex<Option<(usize, bool)>>>,
     overflow: Arc<AtomicBool>,
+    answers: Arc<Mutex<Option<usize>>>,
 }
 
 impl Faults {
@@ -31,6 +32,19 @@ impl Faults {
     /// No transaction fails.
     pub fn clear(&self) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The answer of this number, from now and from 0, cannot be read: its end is cut off. One dump is answered in as
+    /// many as it takes.
+    pub fn cut_answer(&self, number: usize) {
+        *self.answers.lock().unwrap_or_else(PoisonError::into_inner) = Some(number);
+    }
+
+    pub(crate) fn cut(&self, length: usize) -> usize {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = *answers == Some(0);
+        *answers = answers.and_then(|number| number.checked_sub(1));
+        if now { length - 1 } else { length }
     }
 
     /// Watches that begin from now on have the smallest receive buffer that the kernel allows.
@@ -87,6 +101,14 @@ impl Hand {
         let set = SetName { family: self.set.0.number(), table: &self.set.1, set: &self.set.2 };
         batch.intervals(msg::DEL_ELEMENT, set, remove.iter().copied());
         batch.intervals(msg::NEW_ELEMENT, set, add.iter().copied());
+        self.socket.commit(batch).is_ok()
+    }
+
+    /// Deletes the table. Says whether the kernel took it.
+    pub fn delete_table(&mut self) -> bool {
+        let mut batch = self.socket.batch(None);
+        let (family, table) = (self.set.0.number(), &self.set.1);
+        batch.message(msg::DEL_TABLE, 0, family, |writer| writer.put_text(attr::TABLE_NAME, table));
         self.socket.commit(batch).is_ok()
     }
 

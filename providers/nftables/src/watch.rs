@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -47,12 +49,27 @@ impl Stream for WakeUps {
 pub(crate) struct Watch {
     wake_up: mpsc::Sender<()>,
     ended: UnixStream,
+    disturber: Disturber,
 }
 
-pub(crate) fn pair() -> io::Result<(WakeUps, Watch)> {
+/// Who last changed what is ours.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disturber(Arc<Mutex<Option<String>>>);
+
+impl Disturber {
+    pub(crate) fn last(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, who: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = who;
+    }
+}
+
+pub(crate) fn pair(disturber: &Disturber) -> io::Result<(WakeUps, Watch)> {
     let (wake_up, pending) = mpsc::channel(1);
     let (alive, ended) = UnixStream::pair()?;
-    Ok((WakeUps { pending, _alive: alive }, Watch { wake_up, ended }))
+    Ok((WakeUps { pending, _alive: alive }, Watch { wake_up, ended, disturber: disturber.clone() }))
 }
 
 impl Watch {
@@ -68,6 +85,8 @@ impl Watch {
     }
 
     fn listen(&self, mut monitor: Monitor, concern: &Concern) -> Result<(), Errno> {
+        // Of a commit the kernel tells first what changed, and then who made it.
+        let mut changed = false;
         loop {
             let mut ready =
                 [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN), PollFd::new(monitor.as_fd(), PollFlags::POLLIN)];
@@ -80,10 +99,20 @@ impl Watch {
                 return Ok(());
             }
             let concerned = match monitor.receive() {
-                Ok(Some(messages)) => parse::messages(messages).any(|message| match message {
-                    Ok(message) => concern.is_in(&message),
-                    Err(_) => true,
-                }),
+                Ok(Some(messages)) => {
+                    let mut concerned = false;
+                    for message in parse::messages(messages) {
+                        let about_us = message.is_ok_and(|message| {
+                            if message.table_message() == Some(msg::NEW_GENERATION) && std::mem::take(&mut changed) {
+                                self.disturber.note(parse::committer(&message));
+                            }
+                            concern.is_in(&message)
+                        });
+                        changed |= about_us;
+                        concerned |= about_us || message.is_err();
+                    }
+                    concerned
+                }
                 Ok(None) => false,
                 // Some were lost, and nobody knows what they were about.
                 Err(Errno::ENOBUFS) => true,
@@ -99,7 +128,7 @@ impl Watch {
 /// What is ours, by its names, and which commits are our own.
 #[derive(Debug)]
 pub(crate) struct Concern {
-    own_port: u32,
+    own_port: Arc<AtomicU32>,
     family: u8,
     table: String,
     /// The chains whose rules are ours; in an operator's table there are none.
@@ -110,7 +139,7 @@ pub(crate) struct Concern {
 }
 
 impl Concern {
-    pub(crate) fn new(layout: &Layout, own_port: u32) -> Self {
+    pub(crate) fn new(layout: &Layout, own_port: Arc<AtomicU32>) -> Self {
         let sets = Family::ALL.into_iter().filter_map(|family| layout.set(family));
         let sets = sets.map(|name| name.set.to_owned()).collect();
         match layout {
@@ -136,7 +165,7 @@ impl Concern {
     /// Whether a message tells of a change of ours by somebody else. One that cannot be read may.
     pub(crate) fn is_in(&self, message: &Message<'_>) -> bool {
         let Some(kind) = message.table_message() else { return false };
-        if message.port == self.own_port {
+        if message.port == self.own_port.load(Ordering::Relaxed) {
             return false;
         }
         let Ok(place) = parse::place(message, kind) else { return true };

@@ -4,7 +4,8 @@
 //! the network namespace of the thread that creates it and stays there, whatever becomes of that one. It ends
 //! when the provider is dropped.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tagwall_provider::{Applied, Cause, Observed, Orphan, ProviderError, Revision, Steps};
@@ -15,7 +16,7 @@ use crate::layout::Layout;
 use crate::netlink::socket::Socket;
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::watch::{self, WakeUps, Watch};
+use crate::watch::{self, Disturber, WakeUps, Watch};
 
 type Reply<T> = oneshot::Sender<Result<T, ProviderError>>;
 
@@ -33,6 +34,7 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct Worker {
     requests: mpsc::Sender<Request>,
+    pub(crate) disturber: Disturber,
 }
 
 impl Worker {
@@ -40,13 +42,13 @@ impl Worker {
     pub(crate) fn start(thread: Thread) -> std::io::Result<Self> {
         let (requests, received) = mpsc::channel();
         thread::Builder::new().name("tagwall-nft".to_owned()).spawn(move || thread.run(&received))?;
-        Ok(Self { requests })
+        Ok(Self { requests, disturber: Disturber::default() })
     }
 
     /// Asks for a watch, which has begun before any request that is made after this is looked at. Where it cannot
     /// begin, the stream ends.
     pub(crate) fn watch(&self) -> Option<WakeUps> {
-        let (wake_ups, watch) = watch::pair().ok()?;
+        let (wake_ups, watch) = watch::pair(&self.disturber).ok()?;
         self.requests.send(Request::Watch(watch)).ok()?;
         Some(wake_ups)
     }
@@ -65,6 +67,8 @@ impl Worker {
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) settings: Settings,
+    /// The port of the socket that is open now, by which watches know what is our own.
+    pub(crate) port: Arc<AtomicU32>,
     #[cfg(feature = "testing")]
     pub(crate) faults: crate::testing::Faults,
 }
@@ -73,22 +77,24 @@ impl Thread {
     fn run(self, requests: &mpsc::Receiver<Request>) {
         let mut session = None;
         for request in requests {
+            let open = self.session(&mut session);
             match request {
-                Request::Observe(reply) => answer(reply, self.session(&mut session).and_then(Session::observe)),
+                Request::Observe(reply) => answer(reply, open.and_then(Session::observe)),
                 Request::Apply { base, steps, reply } => {
-                    answer(reply, self.session(&mut session).and_then(|session| session.apply(&base, &steps)));
+                    answer(reply, open.and_then(|session| session.apply(&base, &steps)));
                 }
-                Request::Withdraw(reply) => answer(reply, self.session(&mut session).and_then(Session::withdraw)),
+                Request::Withdraw(reply) => answer(reply, open.and_then(Session::withdraw)),
                 Request::RemoveOrphans { orphans, reply } => {
-                    answer(reply, self.session(&mut session).and_then(|session| session.remove_orphans(&orphans)));
+                    answer(reply, open.and_then(|session| session.remove_orphans(&orphans)));
                 }
                 Request::Watch(watch) => {
-                    let begun = self.session(&mut session).and_then(|session| session.watch(watch));
-                    if let Err(error) = begun {
+                    if let Err(error) = open.and_then(|session| session.watch(watch)) {
                         tracing::warn!(%error, "changes by others are not noticed at once");
                     }
                 }
             }
+            // The next request begins with a socket that nothing is left in.
+            session = session.filter(|session| !session.socket.is_confused());
         }
     }
 
@@ -96,15 +102,25 @@ impl Thread {
     fn session<'a>(&self, session: &'a mut Option<Session>) -> Result<&'a mut Session, ProviderError> {
         let open = match session.take() {
             Some(open) => open,
-            None => Session {
-                layout: Layout::new(&self.settings),
-                settings: self.settings.clone(),
-                socket: Socket::open().map_err(|error| classified(&error))?,
-                #[cfg(feature = "testing")]
-                faults: self.faults.clone(),
-            },
+            None => self.open()?,
         };
         Ok(session.insert(open))
+    }
+
+    fn open(&self) -> Result<Session, ProviderError> {
+        let socket = Socket::open().and_then(|socket| {
+            self.port.store(socket.port()?, Ordering::Relaxed);
+            Ok(socket)
+        });
+        #[cfg(feature = "testing")]
+        let socket = socket.map(|socket| socket.with_faults(&self.faults));
+        Ok(Session {
+            layout: Layout::new(&self.settings),
+            settings: self.settings.clone(),
+            socket: socket.map_err(|error| classified(&error))?,
+            port: Arc::clone(&self.port),
+            last: None,
+        })
     }
 }
 

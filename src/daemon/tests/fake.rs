@@ -232,10 +232,12 @@ fn report(comes: Comes) -> Report {
         overrides: Vec::new(),
         own_session: None,
         restores: false,
+        verb: "sync",
         now: Timestamp::UNIX_EPOCH,
     };
     let plan = || {
         Box::new(Plan {
+            counters: None,
             before: PrefixSet::new(),
             after: PrefixSet::new(),
             left: PrefixSet::new(),

@@ -13,12 +13,19 @@ const CONFIG: &str =
     "[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n[targets.edge]\nlists = [\"entra\"]\nnftables = {}";
 
 fn report(purpose: Purpose, outcome: Outcome) -> Report {
-    let options =
-        Options { purpose, overrides: Vec::new(), own_session: None, restores: false, now: Timestamp::UNIX_EPOCH };
+    let options = Options {
+        purpose,
+        overrides: Vec::new(),
+        own_session: None,
+        restores: false,
+        verb: "sync",
+        now: Timestamp::UNIX_EPOCH,
+    };
     let published = Published {
         cloud: Cloud::Public,
         change_number: 376,
         date: Some(date(2025, 11, 10)),
+        since: "2025-11-24T00:00:00Z".parse().unwrap(),
         age_days: 1,
         sha256: Digest([0; 32]),
         origin: "https://download.microsoft.com/…/ServiceTags_Public_20251110.json".to_owned(),

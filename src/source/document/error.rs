@@ -78,7 +78,7 @@ pub enum DocumentError {
         byte: usize,
     },
     /// It breaks off before its end.
-    #[error("the document breaks off after {bytes} bytes")]
+    #[error("the document breaks off after {bytes} {}", if *bytes == 1 { "byte" } else { "bytes" })]
     Truncated {
         /// How many bytes there are.
         bytes: usize,

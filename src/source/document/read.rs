@@ -23,6 +23,8 @@ pub(super) struct Reader {
     pub(super) tag: Option<Box<str>>,
     /// Fields passed over.
     pub(super) unknown_fields: u64,
+    /// The only tags that are kept, in lower case, where not all are: of the others nothing is read but the name.
+    wanted: Option<HashSet<String>>,
     /// The lower-case names of the tags so far.
     names: HashSet<String>,
     /// The prefixes of the tag being read: each tag gets vectors of its exact size, copied from these.
@@ -34,6 +36,15 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// A reader of these tags alone, named in lower case.
+    pub(super) fn of(wanted: HashSet<String>) -> Self {
+        Self { wanted: Some(wanted), ..Self::default() }
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&name.to_ascii_lowercase()))
+    }
+
     /// Notes the problem, and makes the error that ends the reading.
     pub(super) fn refuse<E: Error>(&mut self, problem: Problem) -> E {
         let error = E::custom(&problem);
@@ -125,22 +136,24 @@ impl<'de> Visitor<'de> for Values<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Tag>, A::Error> {
-        let mut tags = Vec::new();
+        let (mut tags, mut is_empty) = (Vec::new(), true);
         while let Some(tag) = seq.next_element_seed(Value(self.0))? {
+            is_empty = false;
+            let Some(tag) = tag else { continue };
             if !self.0.names.insert(tag.name.to_ascii_lowercase()) {
                 return Err(self.0.refuse(Problem::RepeatedTag(tag.name)));
             }
             self.0.tag = None;
             tags.push(tag);
         }
-        if tags.is_empty() {
+        if is_empty {
             return Err(self.0.refuse(Problem::NoTags));
         }
         Ok(tags)
     }
 }
 
-/// One tag, with its properties one level below.
+/// One tag, with its properties one level below; none where it is not wanted.
 struct Value<'a>(&'a mut Reader);
 
 #[derive(Deserialize)]
@@ -154,22 +167,22 @@ enum ValueField {
 }
 
 impl<'de> DeserializeSeed<'de> for Value<'_> {
-    type Value = Tag;
+    type Value = Option<Tag>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tag, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Tag>, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Value<'_> {
-    type Value = Tag;
+    type Value = Option<Tag>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a tag with `name`, `id` and `properties`")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tag, A::Error> {
-        let (mut name, mut id, mut tag) = (None, None, None);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Tag>, A::Error> {
+        let (mut name, mut id, mut tag, mut passed_over) = (None, None, None, false);
         while let Some(field) = map.next_key()? {
             match field {
                 ValueField::Name => {
@@ -180,6 +193,10 @@ impl<'de> Visitor<'de> for Value<'_> {
                 ValueField::Id => {
                     set(&mut id, "id", map.next_value_seed(Text { reader: self.0, field: "tag id", least: 1 })?)?;
                 }
+                ValueField::Properties if name.as_deref().is_some_and(|name| !self.0.wants(name)) => {
+                    map.next_value::<IgnoredAny>()?;
+                    passed_over = true;
+                }
                 ValueField::Properties => set(&mut tag, "properties", map.next_value_seed(Properties(self.0))?)?,
                 ValueField::Unknown => {
                     self.0.unknown_fields += 1;
@@ -187,11 +204,15 @@ impl<'de> Visitor<'de> for Value<'_> {
                 }
             }
         }
+        if passed_over {
+            return Ok(None);
+        }
         let (name, id, tag) = (need(name, "name")?, need(id, "id")?, need(tag, "properties")?);
         if name != id {
             return Err(self.0.refuse(Problem::Id(id)));
         }
-        Ok(Tag { name, ..tag })
+        // The name may stand behind the properties.
+        Ok(self.0.wants(&name).then_some(Tag { name, ..tag }))
     }
 }
 

@@ -80,9 +80,8 @@ prop_compose! {
 /// Whether the free places of the world are fewer than the prefixes that come, by counting alone. A group that holds
 /// somebody else's equal rule is no place for that prefix.
 fn justified(world: &World, target: &Target, wanted: &PrefixSet) -> bool {
-    let missing = wanted.difference(&world.admitted(&target.ports));
     let blocked = world.groups.iter().flat_map(|group| &group.rules).any(|rule| {
-        matches!(rule.source, Source::Prefix(prefix) if missing.meets(prefix)) && target.ports.contains(&rule.ports)
+        matches!(rule.source, Source::Prefix(prefix) if wanted.meets(prefix)) && target.ports.contains(&rule.ports)
     });
     let observed = world.observe(target);
     let short = Family::ALL.into_iter().any(|family| {
@@ -91,6 +90,11 @@ fn justified(world: &World, target: &Target, wanted: &PrefixSet) -> bool {
         free < wanted.prefix_count(family) as u64
     });
     short || blocked
+}
+
+/// Who has to be admitted throughout.
+fn kept(world: &World, target: &Target, wanted: &PrefixSet) -> PrefixSet {
+    world.admitted(&target.ports).intersection(wanted).difference(&world::left_to_others(world, target, wanted))
 }
 
 proptest! {
@@ -133,7 +137,7 @@ proptest! {
         let mut world = world;
         let target = Target { quota: world.quota, ..target };
         let Ok(planned) = plan(&world, &target, &wanted) else { return Ok(()) };
-        let kept = world.admitted(&target.ports).intersection(&wanted);
+        let kept = kept(&world, &target, &wanted);
         for call in planned.calls.iter().take(made) {
             world.make(call).unwrap();
         }
@@ -149,7 +153,7 @@ proptest! {
         let mut world = world;
         let target = Target { quota: world.quota, ..target };
         let Ok(planned) = plan(&world, &target, &wanted) else { return Ok(()) };
-        let (kept, foreign) = (world.admitted(&target.ports).intersection(&wanted), world.foreign());
+        let (kept, foreign) = (kept(&world, &target, &wanted), world.foreign());
         let mut both = [planned.calls.iter(), planned.calls.iter()];
         for first in order {
             let calls = &mut both[usize::from(first)];

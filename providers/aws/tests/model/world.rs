@@ -194,7 +194,7 @@ pub(crate) fn pass(world: &mut World, target: &Target, wanted: &PrefixSet) -> Re
 }
 
 /// What cannot be ours, since it stands in every group by somebody else's hand, and is admitted by that.
-fn left_to_others(world: &World, target: &Target, wanted: &PrefixSet) -> PrefixSet {
+pub(crate) fn left_to_others(world: &World, target: &Target, wanted: &PrefixSet) -> PrefixSet {
     let theirs = |group: &Group, prefix: IpNet, ports: &Ports| {
         let mut foreign =
             group.rules.iter().filter(|rule| rule.tag.as_deref().or(rule.description.as_deref()) != Some(OURS));

@@ -224,6 +224,22 @@ pub(crate) fn generation(message: &Message<'_>) -> Result<u32, Malformed> {
     Err(Malformed)
 }
 
+/// Who made a generation, in words: the kernel tells the process by the name that it gave itself, at most 15 bytes, and
+/// its id in the first namespace of process ids.
+pub(crate) fn committer(message: &Message<'_>) -> Option<String> {
+    let (mut name, mut id) = (None, None);
+    for attribute in message.attributes().ok()? {
+        match attribute.ok()? {
+            (attr::GENERATION_PROCESS_NAME, value) => name = Some(text(value)),
+            (attr::GENERATION_PROCESS_ID, value) => id = be32(value).ok(),
+            _ => {}
+        }
+    }
+    // Anybody may call themselves anything.
+    let name = name?.replace(|letter: char| letter.is_control() || letter == '`', "?");
+    Some(id.map_or_else(|| format!("`{name}`"), |id| format!("`{name}` (pid {id})")))
+}
+
 pub(crate) fn table(message: &Message<'_>) -> Result<TableSeen, Malformed> {
     let mut table = TableSeen::default();
     for attribute in message.attributes()? {
@@ -415,6 +431,9 @@ fn expression(bytes: &[u8]) -> Result<(Expr, Option<Traffic>), Malformed> {
         }
         // A map from keys to verdicts or values: with a register to put them in.
         "lookup" if !lacks(3) => Some(Expr::Other("map".to_owned())),
+        "match" if fields.contains(&(1, b"conntrack\0")) && number(2) == Some(3) => {
+            fields.iter().find(|field| field.0 == 3).and_then(|field| states(field.1)).map(Expr::States)
+        }
         // How iptables rejects.
         "target" if fields.contains(&(1, b"REJECT\0")) => Some(Expr::Other("reject".to_owned())),
         "immediate" if number(1) != Some(0) => Some(Expr::Other("value".to_owned())),
@@ -422,6 +441,16 @@ fn expression(bytes: &[u8]) -> Result<(Expr, Option<Traffic>), Malformed> {
         _ => None,
     };
     Ok((expr.unwrap_or_else(other), None))
+}
+
+/// The states that a match of iptables asks for, where it asks for nothing else: `xt_conntrack_mtinfo3` of
+/// `linux/netfilter/xt_conntrack.h`.
+fn states(info: &[u8]) -> Option<u32> {
+    const STATE: u16 = 1;
+    const STATE_ALIAS: u16 = 1 << 13;
+    let number = |at: usize| array(info.get(at..at + 2)?).map(u16::from_ne_bytes);
+    let (flags, inverted, states) = (number(146)?, number(148)?, number(150)?);
+    (flags & !STATE_ALIAS == STATE && inverted == 0).then_some(states.into())
 }
 
 fn verdict(mut data: Attributes<'_>) -> Option<Verdict> {

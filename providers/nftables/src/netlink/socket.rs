@@ -72,6 +72,10 @@ pub(crate) struct Socket {
     descriptor: OwnedFd,
     sequence: u32,
     received: Vec<u8>,
+    /// An answer was not read to its end, or not understood.
+    confused: bool,
+    #[cfg(feature = "testing")]
+    pub(crate) faults: crate::testing::Faults,
 }
 
 /// What a dump was like.
@@ -90,13 +94,31 @@ impl Socket {
         bind(descriptor.as_raw_fd(), &NetlinkAddr::new(0, 0)).doing(DOING)?;
         ffi::cap_acknowledgements(descriptor.as_fd()).doing(DOING)?;
         setsockopt(&descriptor, sockopt::ReceiveTimeout, &TimeVal::new(PATIENCE_SECONDS, 0)).doing(DOING)?;
-        Ok(Self { descriptor, sequence: 1, received: vec![0; RECEIVE] })
+        Ok(Self {
+            descriptor,
+            sequence: 1,
+            received: vec![0; RECEIVE],
+            confused: false,
+            #[cfg(feature = "testing")]
+            faults: crate::testing::Faults::default(),
+        })
     }
 
     /// The port by which the kernel knows this socket, and tells whose a commit was.
     pub(crate) fn port(&self) -> Result<u32, NetlinkError> {
         let address = getsockname::<NetlinkAddr>(self.descriptor.as_raw_fd()).doing("ask for a socket's port")?;
         Ok(address.pid())
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn with_faults(self, faults: &crate::testing::Faults) -> Self {
+        Self { faults: faults.clone(), ..self }
+    }
+
+    /// Whether something of an earlier answer may be there still. Such a socket is of no more use: what is left must
+    /// never be read as the answer to another question, and while a dump is not read the kernel begins no other.
+    pub(crate) const fn is_confused(&self) -> bool {
+        self.confused
     }
 
     /// The id of the ruleset's generation: one up with every commit by anybody in this network namespace.
@@ -127,31 +149,23 @@ impl Socket {
         let writer = request(kind, flags, sequence, family, fill);
         send(self.descriptor.as_raw_fd(), writer.bytes(), MsgFlags::empty()).doing(doing)?;
         let mut dump = Dump::Whole;
-        loop {
-            let bytes = self.receive(doing)?;
-            for message in messages(bytes) {
-                let message = message.doing(doing)?;
-                if message.sequence != sequence {
-                    continue;
-                }
-                if message.flags & wire::DUMP_INTERRUPTED != 0 {
-                    dump = Dump::Interrupted;
-                }
-                match message.kind {
-                    wire::NLMSG_ERROR | wire::NLMSG_DONE => {
-                        return match message.error().doing(doing)? {
-                            // The end of a dump has no number in old kernels' one-datagram answers: it is 0 then.
-                            errno if errno <= 0 => Ok(dump),
-                            errno => Err(Errno::from_raw(errno)).doing(doing),
-                        };
-                    }
-                    _ => each(&message).doing(doing)?,
-                }
-                if message.flags & wire::MULTI == 0 {
-                    return Ok(dump);
-                }
+        self.answer(doing, |message| {
+            if message.sequence != sequence {
+                return Ok(None);
             }
-        }
+            if message.flags & wire::DUMP_INTERRUPTED != 0 {
+                dump = Dump::Interrupted;
+            }
+            match message.kind {
+                // The end of a dump has no number in old kernels' one-datagram answers: it is 0 then.
+                wire::NLMSG_ERROR | wire::NLMSG_DONE => match message.error()? {
+                    errno if errno <= 0 => return Ok(Some(Ok(dump))),
+                    errno => return Ok(Some(Err(Errno::from_raw(errno)))),
+                },
+                _ => each(message)?,
+            }
+            Ok((message.flags & wire::MULTI == 0).then_some(Ok(dump)))
+        })
     }
 
     /// Begins a transaction whose messages this socket will recognise the answers to.
@@ -161,6 +175,13 @@ impl Socket {
 
     /// Sends a transaction, as one datagram, and waits until it is committed or rolled back, as a whole.
     pub(crate) fn commit(&mut self, batch: Batch) -> Result<(), NetlinkError> {
+        #[cfg(feature = "testing")]
+        return self.faults.clone().around(|| self.send_and_wait(batch));
+        #[cfg(not(feature = "testing"))]
+        self.send_and_wait(batch)
+    }
+
+    fn send_and_wait(&mut self, batch: Batch) -> Result<(), NetlinkError> {
         const DOING: &str = COMMIT;
         let (first, last) = (batch.first(), batch.last());
         let count = last.wrapping_sub(first).wrapping_add(2);
@@ -173,19 +194,35 @@ impl Socket {
             Err(Errno::EMSGSIZE) => return Err(NetlinkError::TooLarge { needed: bytes.len() }),
             Err(errno) => return Err(errno).doing(DOING),
         }
+        self.answer(DOING, |message| {
+            if message.sequence.wrapping_sub(first) >= count || message.kind != wire::NLMSG_ERROR {
+                return Ok(None);
+            }
+            // Errors come before the acknowledgement of the last message, and any of them rolls back all. Those that
+            // follow have numbers of this transaction, and are passed over.
+            Ok(match message.error()? {
+                0 => (message.sequence == last).then_some(Ok(())),
+                errno => Some(Err(Errno::from_raw(errno))),
+            })
+        })
+    }
+
+    /// Reads until something is the answer. What the kernel refuses is answered as well; whatever else goes wrong
+    /// leaves the socket confused.
+    fn answer<T>(
+        &mut self,
+        doing: &'static str,
+        mut is_answer: impl FnMut(&Message<'_>) -> Result<Option<Result<T, Errno>>, Malformed>,
+    ) -> Result<T, NetlinkError> {
+        // What was left before is left still.
+        let before = std::mem::replace(&mut self.confused, true);
         loop {
-            let bytes = self.receive(DOING)?;
-            for message in messages(bytes) {
-                let message = message.doing(DOING)?;
-                if message.sequence.wrapping_sub(first) >= count || message.kind != wire::NLMSG_ERROR {
-                    continue;
-                }
-                // Errors come before the acknowledgement of the last message, and any of them rolls back all.
-                match message.error().doing(DOING)? {
-                    0 if message.sequence == last => return Ok(()),
-                    0 => {}
-                    errno => return Err(Errno::from_raw(errno)).doing(DOING),
-                }
+            let mut all = messages(self.receive(doing)?);
+            let answer = all.find_map(|message| message.and_then(|message| is_answer(&message)).transpose());
+            drop(all);
+            if let Some(answer) = answer.transpose().doing(doing)? {
+                self.confused = before;
+                return answer.doing(doing);
             }
         }
     }
@@ -200,7 +237,11 @@ impl Socket {
         loop {
             match recv(self.descriptor.as_raw_fd(), &mut self.received, MsgFlags::MSG_TRUNC) {
                 // With MSG_TRUNC it is the length that the datagram had, not what was copied.
-                Ok(length) => return self.received.get(..length).ok_or(Malformed).doing(doing),
+                Ok(length) => {
+                    #[cfg(feature = "testing")]
+                    let length = self.faults.cut(length);
+                    return self.received.get(..length).ok_or(Malformed).doing(doing);
+                }
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno).doing(doing),
             }

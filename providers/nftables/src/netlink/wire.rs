@@ -57,6 +57,8 @@ pub(crate) mod attr {
     pub(crate) const LIST_ELEMENT: u16 = 1;
 
     pub(crate) const GENERATION_ID: u16 = 1;
+    pub(crate) const GENERATION_PROCESS_ID: u16 = 2;
+    pub(crate) const GENERATION_PROCESS_NAME: u16 = 3;
 
     pub(crate) const TABLE_NAME: u16 = 1;
     pub(crate) const TABLE_FLAGS: u16 = 2;

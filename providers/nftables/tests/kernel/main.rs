@@ -10,6 +10,7 @@ mod conformance;
 mod drift;
 mod extremes;
 mod foreign;
+mod fragments;
 mod names;
 mod others;
 mod packets;

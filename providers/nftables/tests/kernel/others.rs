@@ -4,7 +4,7 @@ use tagwall_nftables::{Established, Hook, Mode, Nftables, Settings};
 use tagwall_provider::{ForeignEffect, OwnerMark, PrefixSet, Provider};
 
 use crate::packets::{ALLOWED, HOST, IMPATIENCE, PATIENCE, REFUSED, clients, connect, serve};
-use crate::support::{Namespace, edge, in_namespace, nft, pass, prefixes, settings, target, wait};
+use crate::support::{Namespace, edge, in_namespace, nft, pass, prefixes, run, settings, skip, target, wait};
 
 fn all() -> PrefixSet {
     prefixes("192.0.2.10/32 2001:db8::10/128")
@@ -273,6 +273,48 @@ fn the_remedy_is_in_the_words_of_who_made_it() {
     check(&made("ip6", "chain ufw6-before-input { }"), "through there: `ufw allow 8443/tcp`");
     check(&made("ip", "chain more { }"), "`iptables -I INPUT -p tcp --dport 8443 -j ACCEPT`");
     check(&made("ip6", "chain more { }"), "`ip6tables -I INPUT -p tcp --dport 8443 -j ACCEPT`");
+}
+
+/// ufw's chains as iptables-nft writes them, cut to what decides: what it was told to let through is, the rest is not.
+#[test]
+fn ufw_by_iptables() {
+    if std::process::Command::new("iptables-nft").arg("--version").output().is_err() {
+        return skip("there is no iptables-nft");
+    }
+    in_namespace(|| {
+        let clients = clients();
+        serve(8443);
+        let provider = edge();
+        pass(&provider, &prefixes("192.0.2.10/32"));
+        let iptables = |arguments: &str| {
+            run("iptables-nft", &arguments.split(' ').collect::<Vec<_>>());
+        };
+        iptables("-N ufw-before-input");
+        iptables("-N ufw-user-input");
+        iptables("-A ufw-before-input -i lo -j ACCEPT");
+        iptables("-A ufw-before-input -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT");
+        iptables("-A ufw-before-input -m conntrack --ctstate INVALID -j DROP");
+        iptables("-A ufw-before-input -j ufw-user-input");
+        iptables("-A ufw-user-input -p tcp --dport 22 -j ACCEPT");
+        iptables("-A INPUT -j ufw-before-input");
+        let comes = |within| clients.run(|| connect(ALLOWED[0], HOST[0], 8443, within).is_some());
+        assert!(comes(PATIENCE));
+        assert_eq!(told(&provider), []);
+        iptables("-P INPUT DROP");
+        assert!(!comes(IMPATIENCE));
+        let [(ForeignEffect::Blocks, description)] = &told(&provider)[..] else { panic!("{:?}", told(&provider)) };
+        assert!(description.ends_with("`ufw allow 8443/tcp`"), "{description}");
+        iptables("-A ufw-user-input -p tcp --dport 8443 -j ACCEPT");
+        assert!(comes(PATIENCE));
+        assert_eq!(told(&provider), []);
+        iptables("-I ufw-user-input -p tcp --dport 8443 -j REJECT");
+        assert!(!comes(IMPATIENCE));
+        let [(ForeignEffect::Blocks, description)] = &told(&provider)[..] else { panic!("{:?}", told(&provider)) };
+        assert!(
+            description.contains("the rule `tcp dport 8443 counter [reject]` of chain ufw-user-input"),
+            "{description}"
+        );
+    });
 }
 
 /// Chains that lead to each other in more ways than anybody can follow take no end.

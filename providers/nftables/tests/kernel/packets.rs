@@ -253,9 +253,10 @@ fn established_connections_are_kept() {
     check_established(Established::Keep);
 }
 
-/// Updates of a campaign: a twentieth by default, `TAGWALL_TEST_UPDATES=500` for the whole.
+/// Updates of a campaign: the whole with `TAGWALL_SOAK`, else a twentieth; `TAGWALL_TEST_UPDATES` says another number.
 fn updates() -> u64 {
-    std::env::var("TAGWALL_TEST_UPDATES").map_or(25, |updates| updates.parse().unwrap())
+    let usual = if std::env::var_os("TAGWALL_SOAK").is_some() { 500 } else { 25 };
+    std::env::var("TAGWALL_TEST_UPDATES").map_or(usual, |updates| updates.parse().unwrap())
 }
 
 /// What a campaign saw.

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tagwall_nftables::testing::Hand;
+use tagwall_nftables::testing::{Faults, Hand};
 use tagwall_nftables::{Nftables, TableFamily};
 use tagwall_provider::{AddressRange, Desired, IpNet, PrefixSet, Provider, ProviderError, Skeleton};
 
-use crate::support::{admitted, edge, elements, in_namespace, nft, pass, prefixes, target, wait};
+use crate::support::{admitted, edge, elements, in_namespace, nft, pass, prefixes, settings, target, wait};
 
 /// Prefixes that do not touch: `count` of every second /28 from 10.0.0.0 on.
 pub(crate) fn many(count: u32) -> PrefixSet {
@@ -195,6 +195,36 @@ fn many_targets_are_made_at_once() {
                 }
             }
         }
+    });
+}
+
+/// What is left of an answer that was given up is never read as another's: the next request finds a fresh socket, and
+/// a watch still knows what is our own.
+#[test]
+fn an_answer_that_cannot_be_read_spoils_no_other() {
+    in_namespace(|| {
+        let faults = Faults::default();
+        let provider = Nftables::with_faults(settings(), faults.clone()).unwrap();
+        // Answered in some fifty pieces.
+        let some = many(20_000);
+        pass(&provider, &some);
+        let more = some.union(&prefixes("198.51.100.0/24"));
+        // From the generation id on, through the dumps around the elements, into that of the elements.
+        for number in [0, 1, 2, 3, 5, 8, 13, 21, 34] {
+            let desired = if number % 2 == 0 { &more } else { &some };
+            faults.cut_answer(number);
+            let error = wait(provider.observe()).unwrap_err();
+            assert!(error.to_string().contains("cannot be read"), "answer {number}: {error}");
+            let (steps, _) = pass(&provider, desired);
+            assert!(steps.entries.len() < 2, "answer {number}: {} steps", steps.entries.len());
+            assert_eq!(admitted("edge"), *desired, "answer {number}");
+        }
+        // The answer to a commit is lost: it was made, and the next look shows it.
+        let observed = wait(provider.observe()).unwrap();
+        let steps = provider.place(&observed, &Desired::listed(prefixes("192.0.2.0/24"))).unwrap();
+        faults.cut_answer(0);
+        wait(provider.apply(&observed.revision, &steps)).unwrap_err();
+        assert_eq!(wait(provider.observe()).unwrap().admitted(), prefixes("192.0.2.0/24"));
     });
 }
 

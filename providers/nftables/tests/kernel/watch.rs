@@ -114,6 +114,69 @@ fn our_own_changes_do_not_wake() {
     });
 }
 
+/// Whoever undid us last is named, and nobody else: not who changed other things, and not we ourselves.
+#[test]
+fn who_undoes_us_is_named() {
+    in_namespace(|| {
+        let provider = edge();
+        let mut watcher = Watcher::of(&provider);
+        pass(&provider, &prefixes(DESIRED));
+        nft("add table inet theirs");
+        watcher.quiet("somebody else's own table");
+        assert_eq!(provider.last_disturber(), None);
+
+        let named = |expected: &str| {
+            let since = Instant::now();
+            let is_named = || provider.last_disturber().is_some_and(|who| who.starts_with(expected));
+            while !is_named() && since.elapsed() < PATIENCE {
+                std::thread::yield_now();
+            }
+            assert!(is_named(), "not {expected} but {:?}", provider.last_disturber());
+        };
+        nft("flush ruleset");
+        watcher.woken("a flush");
+        named("`nft` (pid ");
+        let process = provider.last_disturber().unwrap();
+        let id = process.split_once("pid ").unwrap().1.trim_end_matches(')');
+        assert!(id.parse::<u32>().unwrap() > 1, "{process}");
+        // We mend it, others do what does not concern us, and the name stays.
+        pass(&provider, &prefixes(DESIRED));
+        nft("add table inet theirs");
+        taken();
+        assert_eq!(provider.last_disturber().unwrap(), process);
+        // Another program, by the name that it has.
+        std::thread::scope(|scope| {
+            let hand = || {
+                let mut hand = Hand::new(TableFamily::Inet, "tagwall", "edge-v4");
+                assert!(hand.change(&["192.0.2.0/24".parse::<IpNet>().unwrap().into()], &[]));
+            };
+            std::thread::Builder::new().name("a`bad\u{1b}name".to_owned()).spawn_scoped(scope, hand).unwrap();
+        });
+        watcher.woken("a hand");
+        named("`a?bad?name` (pid ");
+    });
+}
+
+/// A socket that was given up and opened again is still our own.
+#[test]
+fn our_own_changes_do_not_wake_from_another_socket() {
+    in_namespace(|| {
+        let faults = Faults::default();
+        let provider = Nftables::with_faults(settings(), faults.clone()).unwrap();
+        let mut watcher = Watcher::of(&provider);
+        // The port of the socket that is given up is taken, so that the next one has another.
+        let taken = Hand::new(TableFamily::Inet, "tagwall", "edge-v4");
+        faults.cut_answer(1);
+        wait(provider.observe()).unwrap_err();
+        let also_taken = Hand::new(TableFamily::Inet, "tagwall", "edge-v4");
+        pass(&provider, &prefixes(DESIRED));
+        watcher.quiet("our own change from another socket");
+        nft("flush ruleset");
+        watcher.woken("somebody else's");
+        drop((taken, also_taken));
+    });
+}
+
 #[test]
 fn an_operators_sets_are_watched() {
     in_namespace(|| {
