@@ -257,7 +257,7 @@ impl Generations {
     /// # Errors
     /// Where it cannot be written.
     pub fn write(&self, generation: &Generation) -> io::Result<()> {
-        fs::create_dir_all(&self.0)?;
+        disk::make_directory(&self.0)?;
         disk::replace(&self.path(generation.number), &serde_json::to_vec(&OnDisk::from(generation))?)
     }
 

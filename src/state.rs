@@ -400,8 +400,7 @@ impl StateDir {
         self.make()?;
         let path = self.0.join("lock");
         let failed = |source| StateError::Io { action: "lock", path: path.clone(), source };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let mut file = disk::open(&path, OpenOptions::new().read(true).write(true)).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -425,7 +424,7 @@ impl StateDir {
         let failed = |source| StateError::Io { action: "append to", path: path.clone(), source };
         let mut line = serde_json::to_vec(record).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        let mut file = disk::open(&path, OpenOptions::new().append(true)).map_err(failed)?;
         file.write_all(&line).and_then(|()| file.sync_data()).map_err(failed)
     }
 

@@ -51,7 +51,12 @@ impl<'a> Packets<'a> {
     }
 }
 
-pub(crate) fn connect(source: IpAddr, server: SocketAddr) -> bool {
+fn connect(source: IpAddr, server: SocketAddr) -> bool {
+    connect_within(GIVEN_UP, source, server)
+}
+
+/// Whether a connection comes about and carries data within this time.
+pub(crate) fn connect_within(given_up: Duration, source: IpAddr, server: SocketAddr) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let attempt = async {
         let socket = if source.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() };
@@ -60,7 +65,7 @@ pub(crate) fn connect(source: IpAddr, server: SocketAddr) -> bool {
         let mut stream = socket.connect(server).await?;
         tokio::io::AsyncReadExt::read_exact(&mut stream, &mut [0]).await
     };
-    runtime.block_on(async { tokio::time::timeout(GIVEN_UP, attempt).await }).is_ok_and(|done| done.is_ok())
+    runtime.block_on(async { tokio::time::timeout(given_up, attempt).await }).is_ok_and(|done| done.is_ok())
 }
 
 #[test]

@@ -22,6 +22,7 @@ use url::Url;
 use super::http::Validators;
 use super::shown::{has_secrets, without_secrets};
 use super::{Digest, DocumentError, Fetched, Freshness, Kind, Settings, Tag, document};
+use crate::disk;
 
 /// The version of the record's format.
 const VERSION: u32 = 1;
@@ -120,7 +121,7 @@ impl LastGood {
         }
         let publication = &fetched.publication;
         let path = self.document_path(publication.sha256);
-        fs::create_dir_all(self.documents())?;
+        disk::make_directory(&self.documents())?;
         // Writing 4 MB in every pass would wear out flash for nothing; reading them also mends a damaged copy.
         if fs::read(&path).is_ok_and(|stored| stored == fetched.bytes) {
             tracing::trace!(path = %path.display(), "stored already");
@@ -318,6 +319,7 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         .prefix(UNFINISHED)
         .permissions(fs::Permissions::from_mode(mode))
         .tempfile_in(directory)?;
+    disk::give(file.as_file(), path);
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;

@@ -92,7 +92,8 @@ impl Daemon {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => {
                     self.keep(&line);
-                    if line.contains(words) {
+                    // Where the line itself could not be written, that is said in its place.
+                    if line.contains(words) || line.contains("Unable to write an event") {
                         return true;
                     }
                 }

@@ -28,10 +28,10 @@ fn failing() -> Option<Vec<Failing>> {
             .map(|status| of(&status.to_string(), Reply::status(status), stored)),
     );
     all.extend([
-        of("another host", Reply::redirect("https://evil.example/"), stored),
+        of("another host", Reply::redirect("https://evil.example/"), "is not on a pinned host"),
         of("cut short", Reply::cut(good.clone(), good.len() / 2), stored),
         of("no answer", Reply::nothing(), stored),
-        of("without end", Reply::endless(vec![b' '; 1 << 20]), stored),
+        of("without end", Reply::endless(vec![b' '; 1 << 20]), "is larger than"),
         of("half a document", Reply::ok(&good.as_bytes()[..good.len() / 2]), stored),
         of("another cloud", Reply::ok(document_of("China", 11, &[(TAG, &PREFIXES)])), refused),
         of("a prefix that is none", Reply::ok(document(11, &[(TAG, &["192.0.2.0/33"])])), stored),

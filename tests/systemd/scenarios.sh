@@ -124,8 +124,9 @@ scenario_60_nftables_service() {
     check "without the daemon, tagwall-restore.service starts" in_host systemctl start tagwall-restore
     for verb in reload restart; do
         check "$verb of nftables.service succeeds" in_host systemctl "$verb" nftables
-        check "after it the rules are there again, without the daemon" unchanged "$before"
-        check "nftables.service's own, too" grep -q 'table inet filter' <(rules)
+        # systemctl waits for nftables.service alone; the other follows it.
+        check "after it the rules are there again, without the daemon" until_so "restoring" unchanged "$before"
+        check "nftables.service's own, too" grep 'table inet filter' <(rules)
     done
     in_host systemctl disable tagwall-restore 2>/dev/null
     in_host systemctl stop tagwall-restore
@@ -168,6 +169,7 @@ monitored() {
 
 scenario_80_root_beside_the_service() {
     publish 11 192.0.2.0/28 2001:db8::/124 192.0.2.32/28
+    in_host rm -rf /var/lib/tagwall/audit.jsonl /var/lib/tagwall/generations /var/lib/tagwall/publications
     check "root's own sync works beside the daemon" in_host tagwall -q sync
     check "and lets the daemon write what it wrote" everything_belongs_to_tagwall
     publish 12 192.0.2.0/28 2001:db8::/124
