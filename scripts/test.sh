@@ -5,7 +5,7 @@
 # is compiled once, and checked once for clippy. Another `-p` or `--features` would choose other features of shared
 # dependencies and compile them again.
 
-all_steps=(shell words fetch format deny clippy slim tests doctests doc docs demo observability systemd fuzz)
+all_steps=(shell words fetch format deny clippy slim tests doctests doc docs aws_rig demo observability systemd fuzz)
 report=() skips=() failed=no summary='no test was run'
 
 run_steps() {
@@ -130,6 +130,14 @@ step_docs() {
     local tagwall
     tagwall=$(tagwall_of_tests)
     in_namespaces python3 scripts/docs.py "$tagwall" README.md docs/*.md
+}
+
+# The rig's own tests: an emulator that accepts everything would prove nothing.
+step_aws_rig() {
+    # shellcheck source=scripts/aws_rig.sh
+    source scripts/aws_rig.sh
+    need_aws_rig
+    (cd providers/aws/rig && "$aws_rig_python" -m unittest -q test_rig)
 }
 
 step_demo() {

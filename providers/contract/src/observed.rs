@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::{AddressRange, Counters, OwnerMark, PerFamily, PrefixSet};
+use crate::{AddressRange, Counters, IpNet, OwnerMark, PerFamily, PrefixSet};
 
 /// Which of a target's objects an entry stands in: a security group, a prefix list, a rule of an NSG. The number
 /// is the provider's own, stable as long as the target's configuration is.
@@ -63,6 +63,9 @@ pub struct Room {
     pub name: String,
     /// Entries that still fit, per family; `None` where there is no limit.
     pub free: PerFamily<Option<u64>>,
+    /// Prefixes that it does not take, sorted: somebody else's equal entry stands there, and the firewall holds equal
+    /// content once.
+    pub taken: Vec<IpNet>,
 }
 
 /// Something of somebody else that bears on the target's ports.

@@ -145,7 +145,12 @@ fn is_ours(layout: &Layout, structure: &Structure, family: Family) -> bool {
 fn rooms(layout: &Layout) -> Vec<Room> {
     let room = |family| {
         let name = layout.set(family)?;
-        Some(Room { slot: slot(family, false), name: name.set.to_owned(), free: PerFamily::default() })
+        Some(Room {
+            slot: slot(family, false),
+            name: name.set.to_owned(),
+            free: PerFamily::default(),
+            taken: Vec::new(),
+        })
     };
     Family::ALL.into_iter().filter_map(room).collect()
 }

@@ -47,10 +47,12 @@ impl MemoryProvider {
         for (number, name) in (0..).zip(&self.objects) {
             let slot = Slot(number);
             let Some(object) = state.objects.get(name) else {
-                rooms.push(Room { slot, name: name.clone(), free: PerFamily::default() });
+                let free = PerFamily::default();
+                rooms.push(Room { slot, name: name.clone(), free, taken: Vec::new() });
                 continue;
             };
-            rooms.push(Room { slot, name: name.clone(), free: PerFamily::from_fn(|family| object.free(family)) });
+            let free = PerFamily::from_fn(|family| object.free(family));
+            rooms.push(Room { slot, name: name.clone(), free, taken: Vec::new() });
             for stored in &object.entries {
                 if stored.mark.as_ref() == Some(&self.mark) {
                     let id = Some(StoredId(stored.id.to_string().into()));

@@ -1,0 +1,40 @@
+//! The AWS provider of tagwall: security groups that never show a gap, and managed prefix lists.
+//!
+//! ```text
+//! rules of the groups ─▶ observe ─▶ Observed ─▶ place ─▶ Steps ─▶ calls ─▶ Vec<Call>
+//!                                                 └─ over capacity: advice, widen ─▶ Refusal with choices
+//! ```
+//!
+//! All of this is pure: no clock, no input or output, no SDK. README.md beside this crate says how the SDK goes
+//! beneath it.
+//!
+//! # Map
+//! * [`Rule`], [`Group`], [`Target`]: what EC2 lists, and what the configuration says.
+//! * [`observe`], [`place`]: whose each rule is, and where each prefix goes.
+//! * [`calls`]: steps as calls of the sizes that EC2 takes.
+//! * [`prefix_list`]: the other form, a list of one family with a version for a lock.
+//! * [`widen`]: the closest cover of at most so many prefixes.
+//! * [`advice`]: what to do where it does not fit.
+//! * [`actions`]: what AWS has to allow.
+//!
+//! # Invariants
+//! Kept by `tests/model`, where a model that shares no code with this crate takes every call.
+//!
+//! * **Never a gap**: what is observed and desired is admitted after every call.
+//! * **Never over quota**: no call makes a group hold more than its quota, other people's rules counted.
+//! * **Never somebody else's**: a call names only rules that carry the target's mark.
+//! * **Nothing moves**: a rule goes only where it lets in whom nobody wants, or is replaced by what comes.
+
+pub mod actions;
+pub mod advice;
+mod batches;
+mod placement;
+pub mod prefix_list;
+mod reading;
+mod rule;
+pub mod widen;
+
+pub use batches::{Call, MOST_RULES_A_CALL, Permission, calls};
+pub use placement::place;
+pub use reading::observe;
+pub use rule::{DEFAULT_QUOTA, Group, Ports, Protocol, Rule, Source, TAG_KEY, Target};

@@ -1,0 +1,286 @@
+//! Managed prefix lists: the other form, one list for each family, shared by as many groups as name it.
+//!
+//! What EC2 asks for: a list is of one family; a call takes 100 entries and makes a new version, which is seen at
+//! once and whole; the version that a change builds on is its lock; entries and MaxEntries cannot change in one call,
+//! nor can a prefix be added and removed in one. A list weighs its MaxEntries wherever it is named, so it grows only
+//! when it must and no further than it must, and never shrinks by itself.
+
+use tagwall_provider::{
+    Admits, Desired, Entry, Family, Foreign, ForeignEffect, IpNet, Limit, Observed, Operation, OwnerMark, PerFamily,
+    ProviderError, Refusal, Room, Skeleton, Slot, Step, Steps, StoredId,
+};
+
+use crate::batches::{none_of_ours, prefix_of};
+use crate::placement::{Placed, fill, unsupported};
+
+/// How many entries one call adds and removes. AWS documents 100 for adding; both together are kept within it.
+pub const MOST_ENTRIES_A_CALL: usize = 100;
+/// How many entries a list takes.
+pub const MOST_ENTRIES: u64 = 1000;
+
+/// One list, as GetManagedPrefixListEntries and DescribeManagedPrefixLists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixList {
+    /// `pl-…`.
+    pub id: String,
+    /// Its `MaxEntries`: what it takes, and what it weighs in a group.
+    pub max_entries: u64,
+    /// Its version, the lock.
+    pub version: i64,
+    /// Its entries with their descriptions.
+    pub entries: Vec<(IpNet, Option<String>)>,
+}
+
+/// What is there for one family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// The configuration names no list.
+    #[default]
+    None,
+    /// The list is there.
+    There(PrefixList),
+    /// A list of this name is to be made when it is needed.
+    ToCreate(String),
+}
+
+/// What the configuration says of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListTarget {
+    /// The mark of what is ours: the description of every entry. It is constant, since a description changes only by
+    /// removing the entry.
+    pub mark: OwnerMark,
+    /// How many entries a list may grow to, at most [`MOST_ENTRIES`].
+    pub most_entries: u64,
+    /// Whether entries that nobody wants may go before those that come, where both do not fit at once.
+    pub make_room: bool,
+}
+
+/// One writing call. After each the list is read until its state says complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListCall {
+    /// CreateManagedPrefixList.
+    Create {
+        /// Of which family.
+        family: Family,
+        /// Its name.
+        name: String,
+        /// What it takes.
+        max_entries: u64,
+        /// Its first entries.
+        add: Vec<IpNet>,
+    },
+    /// ModifyManagedPrefixList of MaxEntries alone.
+    Resize {
+        /// Of which family.
+        family: Family,
+        /// What it takes from now on.
+        max_entries: u64,
+    },
+    /// ModifyManagedPrefixList of entries.
+    Modify {
+        /// Of which family.
+        family: Family,
+        /// How many versions the calls before it made: it builds on the version that was observed (or the one that a
+        /// resize left, with the same entries) and so many more. Any other is somebody else's: a conflict.
+        after: i64,
+        /// What comes.
+        add: Vec<IpNet>,
+        /// What goes, in the same version.
+        remove: Vec<IpNet>,
+    },
+}
+
+const fn slot_of(family: Family) -> Slot {
+    match family {
+        Family::V4 => Slot(0),
+        Family::V6 => Slot(1),
+    }
+}
+
+/// What the lists hold now.
+pub fn observe(target: &ListTarget, lists: &PerFamily<Form>) -> Observed {
+    let (mut entries, mut foreign, mut rooms, mut locks) = (Vec::new(), Vec::new(), Vec::<Room>::new(), Vec::new());
+    let mut taken = Vec::new();
+    let mark = target.mark.to_string();
+    for family in Family::ALL {
+        let slot = slot_of(family);
+        let room = |name: &str, held: u64| Room {
+            slot,
+            name: name.to_owned(),
+            // Nothing of the other family fits, ever.
+            free: PerFamily::from_fn(|of| {
+                Some(if of == family { target.most_entries.saturating_sub(held) } else { 0 })
+            }),
+            taken: Vec::new(),
+        };
+        match lists.get(family) {
+            Form::None => {}
+            Form::ToCreate(name) => rooms.push(room(name, 0)),
+            Form::There(list) => {
+                let room = room(&format!("{} (MaxEntries {})", list.id, list.max_entries), list.entries.len() as u64);
+                for (prefix, description) in &list.entries {
+                    if description.as_ref() == Some(&mark) {
+                        let id = Some(StoredId(prefix.to_string().into()));
+                        entries.push(Entry { admits: Admits::Range((*prefix).into()), slot, id });
+                    } else {
+                        taken.push(*prefix);
+                        let effect = ForeignEffect::Admits([*prefix].into_iter().collect());
+                        foreign.push(Foreign { description: format!("entry {prefix} of {}", list.id), effect });
+                    }
+                }
+                rooms.push(room);
+                locks.push(format!("{}:{}", list.id, list.version));
+            }
+        }
+    }
+    taken.sort_unstable();
+    // Of both lists, since the one of the other family takes it neither.
+    for room in &mut rooms {
+        room.taken.clone_from(&taken);
+    }
+    let skeleton = if locks.is_empty() { Skeleton::Absent } else { Skeleton::Intact };
+    let mut observed = Observed::new(entries, skeleton, locks.join(" "));
+    (observed.rooms, observed.foreign) = (rooms, foreign);
+    observed
+}
+
+/// Decides what changes in which list. What somebody else's entry holds already is left to it.
+///
+/// # Errors
+/// [`Limit::Capacity`] with the choices, [`Limit::Unsupported`] for service tags.
+pub fn place(target: &ListTarget, observed: &Observed, desired: &Desired) -> Result<Steps, Refusal> {
+    if let Desired::ServiceTag(name) = desired {
+        return Err(unsupported(name));
+    }
+    let wanted = desired.prefixes();
+    let Placed { steps, short, kept_out } = fill(observed, &wanted, target.make_room);
+    if let Some(prefix) = short.first().or(kept_out.first()) {
+        let families = PerFamily::from_fn(|family| wanted.prefix_count(family) as u64);
+        let can_make_room = !target.make_room && fill(observed, &wanted, true).short.is_empty();
+        return Err(capacity(target, observed, Family::of(prefix.addr()), short.len(), families, can_make_room));
+    }
+    Ok(Steps { skeleton: Vec::new(), entries: steps })
+}
+
+fn capacity(
+    target: &ListTarget,
+    observed: &Observed,
+    family: Family,
+    short: usize,
+    needed: PerFamily<u64>,
+    can_make_room: bool,
+) -> Refusal {
+    let Some(room) = observed.rooms.iter().find(|room| room.slot == slot_of(family)) else {
+        return Refusal {
+            limit: Limit::Capacity,
+            finding: format!(
+                "{family}: {} prefixes are needed, and no list of that family is named",
+                needed.get(family)
+            ),
+            choices: vec![
+                format!("name or create an {family} list for the target"),
+                "take one family alone: `families` of the list".to_owned(),
+            ],
+        };
+    };
+    let mut choices = Vec::new();
+    if can_make_room {
+        choices.push(
+            "`make-room = true` lets what nobody wants any more go first; until the next call what replaces it is not admitted"
+                .to_owned(),
+        );
+    }
+    if target.most_entries < MOST_ENTRIES {
+        choices.push(format!(
+            "raise `most-entries` above {}: every group that names the list has to have the quota for it",
+            target.most_entries
+        ));
+    }
+    choices.push(format!("name narrower or regional tags: {} {family} prefixes fit", target.most_entries));
+    Refusal {
+        limit: Limit::Capacity,
+        finding: format!(
+            "{family}: {} prefixes are needed, and {} has no room for {short} of them beside what is there; it may grow to {}",
+            needed.get(family),
+            room.name,
+            target.most_entries
+        ),
+        choices,
+    }
+}
+
+/// The calls that make the steps: for each family a resize where the list has to grow, then versions of 100 changes,
+/// in the order of the steps. Where all of them fit into one call nobody ever sees less than old or new whole.
+///
+/// # Errors
+/// [`ProviderError::Rejected`] where a step is none of [`place`]'s.
+pub fn calls(lists: &PerFamily<Form>, steps: &Steps) -> Result<Vec<ListCall>, ProviderError> {
+    let mut calls = Vec::new();
+    for family in Family::ALL {
+        let of_family: Vec<&Step> = steps.entries.iter().filter(|step| step.slot == slot_of(family)).collect();
+        if of_family.is_empty() {
+            continue;
+        }
+        let mut changes = changes(&of_family)?;
+        let held = match lists.get(family) {
+            Form::There(list) => list.entries.len() as u64,
+            Form::ToCreate(_) => 0,
+            Form::None => return Err(none_of_ours()),
+        };
+        let peak = peak(held, &changes);
+        match lists.get(family) {
+            Form::There(list) if peak > list.max_entries => calls.push(ListCall::Resize { family, max_entries: peak }),
+            Form::ToCreate(name) => {
+                let Change { add, remove } = changes.remove(0);
+                if !remove.is_empty() {
+                    return Err(none_of_ours());
+                }
+                calls.push(ListCall::Create { family, name: name.clone(), max_entries: peak, add });
+            }
+            _ => {}
+        }
+        let modify = |(after, Change { add, remove })| ListCall::Modify { family, after, add, remove };
+        calls.extend((0..).zip(changes).map(modify));
+    }
+    if steps.entries.iter().any(|step| Family::ALL.into_iter().all(|family| step.slot != slot_of(family))) {
+        return Err(none_of_ours());
+    }
+    Ok(calls)
+}
+
+#[derive(Default)]
+struct Change {
+    add: Vec<IpNet>,
+    remove: Vec<IpNet>,
+}
+
+fn changes(steps: &[&Step]) -> Result<Vec<Change>, ProviderError> {
+    let mut changes = vec![Change::default()];
+    for step in steps {
+        let prefix = prefix_of(step).ok_or_else(none_of_ours)?;
+        let Some(last) = changes.last_mut() else { continue };
+        let full = last.add.len() + last.remove.len() == MOST_ENTRIES_A_CALL;
+        // Whether EC2 counts what a call removes before what it adds is not documented: what makes room goes alone.
+        let after_a_remove = step.operation == Operation::Add && !last.remove.is_empty();
+        if full || after_a_remove {
+            changes.push(Change::default());
+        }
+        let Some(last) = changes.last_mut() else { continue };
+        match step.operation {
+            Operation::Add => last.add.push(prefix),
+            Operation::Remove => last.remove.push(prefix),
+        }
+    }
+    Ok(changes)
+}
+
+/// The most entries that the list ever has, what a call adds counted before what it removes.
+fn peak(held: u64, changes: &[Change]) -> u64 {
+    let mut now = held;
+    let peaks = changes.iter().map(|change| {
+        let most = now + change.add.len() as u64;
+        now = most.saturating_sub(change.remove.len() as u64);
+        most
+    });
+    peaks.fold(held, u64::max)
+}

@@ -1,0 +1,151 @@
+//! What stands in the groups, sorted by whose it is and what it is worth.
+
+use std::collections::BTreeMap;
+
+use tagwall_provider::{
+    Admits, Entry, Foreign, ForeignEffect, IpNet, Observed, Orphan, OwnerMark, PerFamily, Room, Skeleton, Slot,
+    StoredId,
+};
+
+use crate::rule::{Group, Rule, Source, Target};
+
+/// The inbound rules of one group, as one target sees them.
+#[derive(Debug, Default)]
+pub(crate) struct Sorted<'a> {
+    /// Ours, with a rule for each run of ports that the target opens.
+    pub(crate) whole: BTreeMap<IpNet, Vec<&'a Rule>>,
+    /// Ours, and no part of a whole entry: of other ports, or of a prefix that lacks some.
+    pub(crate) left: Vec<&'a Rule>,
+    /// Ours by description alone.
+    pub(crate) untagged: Vec<&'a Rule>,
+    /// Everybody else's, our neighbours' among them.
+    pub(crate) others: Vec<&'a Rule>,
+}
+
+impl<'a> Sorted<'a> {
+    pub(crate) fn of(target: &Target, group: &'a Group) -> Self {
+        let mut sorted = Self::default();
+        let mut by_prefix: BTreeMap<IpNet, Vec<&Rule>> = BTreeMap::new();
+        for rule in &group.rules {
+            if rule.mark().as_ref() != Some(&target.mark) {
+                sorted.others.push(rule);
+                continue;
+            }
+            if rule.tag.is_none() {
+                sorted.untagged.push(rule);
+            }
+            match rule.source {
+                Source::Prefix(prefix) if target.ports.contains(&rule.ports) => {
+                    by_prefix.entry(prefix).or_default().push(rule);
+                }
+                _ => sorted.left.push(rule),
+            }
+        }
+        for (prefix, rules) in by_prefix {
+            if target.ports.iter().all(|ports| rules.iter().any(|rule| rule.ports == *ports)) {
+                sorted.whole.insert(prefix, rules);
+            } else {
+                sorted.left.extend(rules);
+            }
+        }
+        sorted
+    }
+}
+
+/// What the groups admit now. `groups` are the target's, in the configuration's order: the place of a group is its
+/// [`Slot`]. `elsewhere` are rules with our owner's mark in groups that are not the target's.
+pub fn observe(target: &Target, groups: &[Group], elsewhere: &[Group]) -> Observed {
+    let (mut entries, mut rooms, mut foreign, mut drift) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut orphans, each) = (BTreeMap::new(), target.rules_of_a_prefix());
+    for (number, group) in (0..).zip(groups) {
+        let (slot, sorted) = (Slot(number), Sorted::of(target, group));
+        let entry = |(prefix, rules): (&IpNet, &Vec<&Rule>)| Entry {
+            admits: Admits::Range((*prefix).into()),
+            slot,
+            id: Some(joined(rules)),
+        };
+        entries.extend(sorted.whole.iter().map(entry));
+        let weight = group.weight();
+        let free = PerFamily::from_fn(|family| Some(target.quota.saturating_sub(*weight.get(family)) / each));
+        rooms.push(Room { slot, name: group.id.clone(), free, taken: taken(target, &sorted.others) });
+        for rule in &sorted.others {
+            // A neighbour's rule or an orphan lets people in as any other does.
+            foreign.extend(admitted_by(target, group, rule));
+            if let Some(mark) = rule.mark().filter(|mark| mark.owner() == target.mark.owner()) {
+                count_orphan(target, group, mark, &mut orphans);
+            }
+        }
+        drift.extend(drifted(&group.id, &sorted));
+    }
+    for group in elsewhere {
+        let ours = group.rules.iter().filter_map(Rule::mark).filter(|mark| mark.owner() == target.mark.owner());
+        ours.for_each(|mark| {
+            if mark == target.mark {
+                *orphans.entry((mark, group.id.clone())).or_default() += 1;
+            } else {
+                count_orphan(target, group, mark, &mut orphans);
+            }
+        });
+    }
+    let skeleton = if drift.is_empty() { Skeleton::Intact } else { Skeleton::Drifted(drift) };
+    let mut observed = Observed::new(entries, skeleton, "");
+    (observed.rooms, observed.foreign) = (rooms, foreign);
+    let orphan = |((mark, group), count): ((OwnerMark, String), u64)| Orphan {
+        mark,
+        object: format!("{count} rules of {group}"),
+        id: StoredId(group.into()),
+    };
+    observed.orphans = orphans.into_iter().map(orphan).collect();
+    observed
+}
+
+/// The rules of an entry by name: one, or more where the target opens several runs of ports.
+fn joined(rules: &[&Rule]) -> StoredId {
+    let mut names: Vec<&str> = rules.iter().map(|rule| &*rule.id.0).collect();
+    names.sort_unstable();
+    StoredId(names.join(",").into())
+}
+
+/// The names that [`joined`] put together.
+pub(crate) fn names(StoredId(id): &StoredId) -> impl Iterator<Item = StoredId> {
+    id.split(',').map(|name| StoredId(name.into()))
+}
+
+/// EC2 holds equal content once, whoever wrote it.
+fn taken(target: &Target, others: &[&Rule]) -> Vec<IpNet> {
+    let equal = others.iter().filter(|rule| target.ports.contains(&rule.ports));
+    let mut taken: Vec<IpNet> = equal
+        .filter_map(|rule| match rule.source {
+            Source::Prefix(prefix) => Some(prefix),
+            _ => None,
+        })
+        .collect();
+    taken.sort_unstable();
+    taken.dedup();
+    taken
+}
+
+fn admitted_by(target: &Target, group: &Group, rule: &Rule) -> Option<Foreign> {
+    let Source::Prefix(prefix) = rule.source else { return None };
+    let all = target.ports.iter().all(|ports| rule.ports.covers(*ports));
+    let effect = ForeignEffect::Admits([prefix].into_iter().collect());
+    let whose = rule.mark().map(|mark| format!(" ({mark})")).unwrap_or_default();
+    all.then(|| Foreign { description: format!("rule {} of {} admits {prefix}{whose}", rule.id.0, group.id), effect })
+}
+
+fn count_orphan(target: &Target, group: &Group, mark: OwnerMark, orphans: &mut BTreeMap<(OwnerMark, String), u64>) {
+    if !target.configured.contains(&mark) {
+        *orphans.entry((mark, group.id.clone())).or_default() += 1;
+    }
+}
+
+/// A group needs nothing around its entries. What can be wrong is rules of ours that are no entries, and such as
+/// lost their tag.
+fn drifted(group: &str, sorted: &Sorted<'_>) -> impl Iterator<Item = String> {
+    let lines = [
+        (sorted.untagged.len(), "have the owner mark in the description alone, and lack the tag"),
+        (sorted.left.len(), "are for other ports, or lack some of the target's"),
+    ];
+    let lines = lines.into_iter().filter(|(count, _)| *count > 0);
+    lines.map(move |(count, what)| format!("{count} of our rules in {group} {what}"))
+}
