@@ -105,7 +105,7 @@ impl Limits {
         let enough = by_addresses.max(by_prefixes).ceil();
         let (finding, how) = if after.is_empty() {
             let (prefixes, gone) = (counted(prefixes, "prefix", "prefixes"), counted_addresses(gone));
-            let how = format!("no `loss` lets a whole family go: `families` can take {family} out of the list");
+            let how = "no `loss` lets a whole family go: `families` can take one out of the list".to_owned();
             (format!("{what}: all {family} would go ({prefixes}, {gone})"), how)
         } else if self.loss == Loss::Default && prefixes < SMALL_LIST {
             if lost_prefixes <= SMALL_LOSS {

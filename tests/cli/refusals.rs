@@ -38,8 +38,8 @@ fn a_loss_is_refused_with_its_figure_and_goes_by_override() {
           hint: until then its new prefixes are not admitted either
           hint: compare with Microsoft's page: is the drop announced, does a second
               source agree?
-          hint: `loss` in `[limits]` or in the list's own `limits` (now "10%") sets how
-              much is allowed
+          hint: `loss = "25%"` in `[limits]` or in the list's own `limits` would let it
+              through (now "10%")
           hint: to let this one through: --override loss --reason TEXT
           kept at generation 1: 32 IPv4 and 2 IPv6 prefixes
 
@@ -54,8 +54,8 @@ fn a_loss_is_refused_with_its_figure_and_goes_by_override() {
           hint: until then its new prefixes are not admitted either
           hint: compare with Microsoft's page: is the drop announced, does a second
               source agree?
-          hint: `loss` in `[limits]` or in the list's own `limits` (now "10%") sets how
-              much is allowed
+          hint: `loss = "25%"` in `[limits]` or in the list's own `limits` would let it
+              through (now "10%")
           hint: to let this one through: --override loss --reason TEXT
           kept at generation 1: 32 IPv4 and 2 IPv6 prefixes
         1 refused
@@ -150,12 +150,11 @@ fn what_a_publication_can_be_refused_for() {
           hint: until then its new prefixes are not admitted either
           hint: compare with Microsoft's page: is the drop announced, does a second
               source agree?
-          hint: `loss` in `[limits]` or in the list's own `limits` (now "10%") sets how
-              much is allowed
+          hint: `loss = "100%"` in `[limits]` or in the list's own `limits` would let it
+              through (now "10%")
           hint: to let this one through: --override loss --reason TEXT
           refused growth: list `entra`: the IPv6 addresses would grow by
-              1759218604441500.0 % (42535295865114890081282596670621614080 more than
-              2417851639229258349412352), the limit is 100 %
+              1759218604441500.0 % (about 2^125.0 more than 2^81), the limit is 100 %
           hint: compare with Microsoft's page: is the growth announced, does a second
               source agree?
           hint: `growth` in `[limits]` or in the list's own `limits` (now "100%") sets
@@ -191,13 +190,12 @@ fn what_a_publication_can_be_refused_for() {
               publication
           hint: take the tag out of list `entra` if Microsoft has withdrawn it
           refused loss: list `entra`: all IPv4 would go (32 prefixes, 256 addresses)
-          refused loss: list `entra`: all IPv6 would go (2 prefixes,
-              2417851639229258349412352 addresses)
+          refused loss: list `entra`: all IPv6 would go (2 prefixes, 2^81 addresses)
           hint: until then its new prefixes are not admitted either
           hint: compare with Microsoft's page: is the drop announced, does a second
               source agree?
-          hint: `loss` in `[limits]` or in the list's own `limits` (now "10%") sets how
-              much is allowed
+          hint: no `loss` lets a whole family go: `families` can take one out of the
+              list
           hint: to let this one through: --override loss --reason TEXT
           kept at generation 1: 32 IPv4 and 2 IPv6 prefixes
 
@@ -312,7 +310,7 @@ fn feeds_that_fail() {
 
         edge  nftables inet tagwall, tcp 8443, entra
           failed: feed.json is not a service-tag document: the document breaks off after
-              1 bytes
+              1 byte
           kept at generation 1: 2 IPv4 and 1 IPv6 prefixes
 
         1 failed
