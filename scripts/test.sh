@@ -63,8 +63,10 @@ closing() {
 target_directory=${CARGO_TARGET_DIR:-target}
 nextest_summary=$(mktemp -u)
 
+# Shell scripts, by their name or their first line.
 scripts_of_ours() { git ls-files -co --exclude-standard | while read -r file; do
-    if [[ -f $file && $(head -c 2 "$file" | tr -d '\0') == '#!' ]] || [[ $file == *.sh ]]; then echo "$file"; fi
+    [[ -f $file ]] || continue
+    if [[ $file == *.sh ]] || head -n 1 "$file" | tr -d '\0' | grep -qE '^#!.*[/ ](ba)?sh$'; then echo "$file"; fi
 done; }
 
 step_shell() {

@@ -70,16 +70,18 @@ fn help_of_every_verb() {
         Usage: tagwall sync [OPTIONS]
 
         Options:
-          -n, --dry-run           Show what would change and change nothing (exit status 2 if anything
-                                  would)
-          -t, --target <NAME>     Only these targets
-              --defaults          Without a configuration: keep TCP 8443 of this host open to
-                                  AzureActiveDirectory
-              --override <LIMIT>  Let one refusal through, this once; written to the audit file
-              --reason <TEXT>     Why
-          -y, --yes               Do not ask, even where the change would cut your own connection
-              --format <FORMAT>   How to say it [default: text] [possible values: text, json]
-          -h, --help              Print help (see more with '--help')
+          -n, --dry-run                   Show what would change and change nothing (exit status 2 if
+                                          anything would)
+          -t, --target <NAME>             Only these targets
+              --defaults                  Without a configuration: keep TCP 8443 of this host open to
+                                          AzureActiveDirectory
+              --override <LIMIT>          Let one refusal through, this once; written to the audit file
+              --reason <TEXT>             Why
+          -y, --yes                       Do not ask, even where the change would cut your own connection
+              --metrics-file <FILE.prom>  Write metrics after the pass, for node_exporter's collector of
+                                          text files
+              --format <FORMAT>           How to say it [default: text] [possible values: text, json]
+          -h, --help                      Print help (see more with '--help')
 
         $ tagwall status -h
         What is enforced now, how old it is, what is wrong with it
@@ -98,6 +100,7 @@ fn help_of_every_verb() {
 
         Options:
               --no-environment  Look at the file alone, not at this host
+              --notify          Send a test to everybody who is to be told
           -h, --help            Print help (see more with '--help')
 
         $ tagwall prefixes -h
