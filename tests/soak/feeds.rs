@@ -59,9 +59,9 @@ fn feed_failures_of_every_kind_for_fifty_passes() {
             let Failing { name, reply, says } = &all[pass % all.len()];
             // Now the document, now the page as well.
             if pass % 3 == 2 && *says == "from disk" {
-                site.fails_altogether(reply)
+                site.fails_altogether(reply);
             } else {
-                site.fails(reply.clone())
+                site.fails(reply.clone());
             }
             let line = daemon.pass();
             // Or, where it was a document and a faulty one, the pass says that it failed.

@@ -241,9 +241,9 @@ fn fail_each(
             Failure::Killed => status.signal() == Some(9),
         };
         if hit {
-            failed += 1
+            failed += 1;
         } else {
-            missed.push(what.clone())
+            missed.push(what.clone());
         }
         scene.check_after(failure, &what);
     }
