@@ -103,7 +103,7 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(target: &'a Target, aim: Aim, state: &State, config: &'a Config, options: &'a Options) -> Self {
+    pub(crate) fn new(target: &'a Target, aim: &Aim, state: &State, config: &'a Config, options: &'a Options) -> Self {
         let policy = match target.policy {
             Policy::AddOnly if aim.exact => Policy::Sync,
             policy => policy,

@@ -384,7 +384,7 @@ impl One<'_> {
     }
 
     async fn run(&mut self, provider: &dyn Provider, aim: Aim) -> Outcome {
-        let mut work = Work::new(self.kept.target, aim, self.memory.state, self.config, self.options);
+        let mut work = Work::new(self.kept.target, &aim, self.memory.state, self.config, self.options);
         let outcome = tokio::time::timeout(PATIENCE, work.run(provider)).await;
         self.overridden.append(&mut work.overridden);
         self.conflicts += work.conflicts;

@@ -61,22 +61,25 @@ impl Record<'_> {
         // First what the state refers to, then the state.
         let kept = new.as_ref().map(|generation| generations.write(generation).map(|()| generation.number));
         let number = kept.as_ref().and_then(|kept| kept.as_ref().ok().copied());
-        // The state names none that is not there.
-        let state = match kept {
-            Some(Err(error)) => {
-                told(Err(failed("keep the generation in")(error)));
-                self.next_state(&BTreeMap::new(), None)
-            }
-            _ => self.next_state(&enforced, number),
-        };
-        if let Some(line) = audit::Pass::of(self.report, self.config, self.cause, self.reason, number) {
-            told(self.dir.audit(&line));
-        }
         let last_good = self.dir.last_good();
         let is_news = |fetched: &&Fetched| matches!(fetched.freshness, Freshness::Fresh | Freshness::NotModified);
         // What every list refused is not what to fall back to.
-        if let Some(fetched) = self.fetched.filter(is_news).filter(|_| !self.accepted.is_empty()) {
-            told(last_good.store(fetched).map_err(failed("store the publication in")));
+        let stored = match self.fetched.filter(is_news).filter(|_| !self.accepted.is_empty()) {
+            Some(fetched) => last_good.store(fetched).map_err(failed("store the publication in")),
+            None => Ok(()),
+        };
+        // The state names nothing that is not there: no generation, and no accepted publication.
+        let accepted = if stored.is_ok() { self.accepted } else { &[] };
+        told(stored);
+        let state = match kept {
+            Some(Err(error)) => {
+                told(Err(failed("keep the generation in")(error)));
+                self.next_state(accepted, &BTreeMap::new(), None)
+            }
+            _ => self.next_state(accepted, &enforced, number),
+        };
+        if let Some(line) = audit::Pass::of(self.report, self.config, self.cause, self.reason, number) {
+            told(self.dir.audit(&line));
         }
         let saved = self.dir.save(&state);
         // Only once the old state is gone does nothing refer to the old files. What stays costs only space.
@@ -157,7 +160,12 @@ impl Record<'_> {
         })
     }
 
-    fn next_state(&self, enforced: &BTreeMap<String, (u64, Enforced)>, generation: Option<u64>) -> State {
+    fn next_state(
+        &self,
+        accepted: &[String],
+        enforced: &BTreeMap<String, (u64, Enforced)>,
+        generation: Option<u64>,
+    ) -> State {
         let (now, mut state) = (self.report.started, noted(self.state, self.report));
         state.owner = Some(self.config.owner.clone());
         state.generation = generation.unwrap_or(state.generation);
@@ -167,11 +175,11 @@ impl Record<'_> {
             let known = state.accepted.values().find(|accepted| accepted.sha256 == sha256);
             let first_seen = known.map_or(now, |accepted| accepted.first_seen);
             // One that every list refused was not gone by: that Microsoft takes it back is no step back.
-            if !self.accepted.is_empty() {
+            if !accepted.is_empty() {
                 let accepted = Accepted { change_number: publication.change_number, sha256, first_seen };
                 state.accepted.insert(accept::numbering(&self.config.source), accepted);
             }
-            for name in self.accepted {
+            for name in accepted {
                 let dropped = self.lists.get(name).map(|list| list.dropped.clone()).unwrap_or_default();
                 let tags = self.config.lists.get(name).map(|list| list.tags.clone()).unwrap_or_default();
                 state.lists.insert(name.clone(), ListRecord { sha256, tags, dropped });

@@ -45,9 +45,9 @@ fn audited(world: &World) -> Vec<String> {
     let text = fs::read_to_string(world.path("state/audit.jsonl")).unwrap();
     let told = |line: &str| {
         let value: Value = serde_json::from_str(line).unwrap();
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let as_text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match value["event"].as_str().unwrap() {
-            "pass" => format!("{}: {}", word(&value["cause"]), word(&value["targets"][0]["outcome"])),
+            "pass" => format!("{}: {}", as_text(&value["cause"]), as_text(&value["targets"][0]["outcome"])),
             event => event.to_owned(),
         }
     };

@@ -32,7 +32,7 @@ pub(super) async fn pause(global: &Global, args: &Pause, output: Output) -> Resu
 pub(super) async fn resume(global: &Global, args: &Resume, output: Output) -> Result<ExitStatus, CliError> {
     let mut context = Context::load(global, Without::Error, output)?;
     let named = !args.target.is_empty();
-    let names: Vec<String> = context.targets(&args.target)?.iter().map(|target| target.name.clone()).collect();
+    let all: Vec<String> = context.targets(&args.target)?.iter().map(|target| target.name.clone()).collect();
     let lock = context.lock(output).await?;
     let mut state = context.state.clone();
     if let (true, Some(decision)) = (named, &state.paused) {
@@ -42,7 +42,7 @@ pub(super) async fn resume(global: &Global, args: &Resume, output: Output) -> Re
         }));
     }
     let all_paused = state.paused.take().is_some();
-    let mut stopped = names.clone();
+    let mut stopped = all.clone();
     stopped.retain(|name| state.targets.get(name).is_some_and(TargetRecord::is_stopped));
     let ended = ended(args, all_paused, &stopped)?;
     if ended.is_empty() && !all_paused {
@@ -58,12 +58,12 @@ pub(super) async fn resume(global: &Global, args: &Resume, output: Output) -> Re
     written(&context, "resume", if all_paused { &[] } else { &ended }, args.reason.as_deref(), output);
     drop(lock);
     let is_left = |name: &&String| stopped.contains(name) && !ended.contains(name);
-    for name in names.iter().filter(is_left) {
+    for name in all.iter().filter(is_left) {
         output.say(format!("`{name}` stays as somebody decided: `tagwall resume --target {name}` ends that"));
     }
     // A pause of everything is followed by a pass over everything that nothing else stops.
     let target: Vec<String> =
-        if all_paused { names.iter().filter(|name| !is_left(name)).cloned().collect() } else { ended.clone() };
+        if all_paused { all.iter().filter(|name| !is_left(name)).cloned().collect() } else { ended.clone() };
     if target.is_empty() {
         return Ok(ExitStatus::Done);
     }

@@ -7,8 +7,11 @@ fn list(listed: &[&str]) -> Arc<EnforcedList> {
     Arc::new(EnforcedList { listed: set(listed), dropped, extra: set(&["2001:db8::/48"]) })
 }
 
-fn generation(number: u64, targets: &[(&str, &[(&str, Arc<EnforcedList>)])]) -> Generation {
-    let enforced = |lists: &[(&str, Arc<EnforcedList>)]| Enforced {
+/// Lists by name.
+type Lists<'a> = &'a [(&'a str, Arc<EnforcedList>)];
+
+fn generation(number: u64, targets: &[(&str, Lists<'_>)]) -> Generation {
+    let enforced = |lists: Lists<'_>| Enforced {
         lists: lists.iter().map(|(name, list)| ((*name).to_owned(), Arc::clone(list))).collect(),
         left: set(&["198.51.100.0/24"]),
         publication: Some(Named { change_number: 7, date: None, sha256: crate::source::digest(b"x") }),
