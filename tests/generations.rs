@@ -2,11 +2,13 @@
 //! refused.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 
 use serde_json::Value;
 
 use crate::kernel::admits;
-use crate::support::{EDGE, World, many, strs, with_namespaces};
+use crate::support::{EDGE, Namespace, World, many, strs, with_namespaces};
 
 /// Two targets, each with a list of its own.
 const TWO: &str = "[lists.a]\ntags = [\"A\"]\n[lists.b]\ntags = [\"B\"]\n[targets.zz-first]\nlists = [\"a\"]\ncanary = true\nnftables = {}\n\
@@ -485,6 +487,45 @@ fn a_resume_ends_what_it_names() {
         admits(&world, "zz-first", &[B]);
         world.expect(0, "resume --all");
         admits(&world, "zz-first", &[B, C]);
+    });
+}
+
+#[test]
+fn who_is_asked_by_an_address_is_not_on_this_host() {
+    with_namespaces(|| {
+        let world = synchronised(&[&[A]]);
+        let outside = Namespace::new();
+        world.host.join(&outside);
+        // Answers one request with this status, and yields the request.
+        let answer = |status: &'static str| {
+            let listener = outside.inside(|| TcpListener::bind(("::", 80)).unwrap());
+            std::thread::spawn(move || {
+                let (mut connection, _) = listener.accept().unwrap();
+                let mut request = [0; 4096];
+                let mut length = 0;
+                while !String::from_utf8_lossy(&request[..length]).contains("}") {
+                    length += connection.read(&mut request[length..]).unwrap();
+                }
+                write!(connection, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+                String::from_utf8_lossy(&request[..length]).into_owned()
+            })
+        };
+        world.write("address", "http://10.77.0.2/secret-path");
+        world.config(&EDGE.replace("nftables", "confirm = { url-file = \"address\", timeout = \"2s\" }\nnftables"));
+        let asked = answer("204 No Content");
+        publish(&world, 11, &[A, B]);
+        world.expect(0, "sync");
+        let request = asked.join().unwrap();
+        assert!(request.starts_with("POST /secret-path") && request.contains("\"target\":\"edge\""), "{request}");
+        admits(&world, "edge", &[A, B]);
+        // A probe that says no; its address is told nowhere.
+        let asked = answer("502 Bad Gateway");
+        publish(&world, 12, &[A, B, C]);
+        let run = world.expect(3, "sync -vv");
+        asked.join().unwrap();
+        assert!(joined(&run.stdout).contains("`10.77.0.2` answered 502"), "{}", run.stdout);
+        assert!(!world.telling(&run).contains("secret-path"), "{}", world.telling(&run));
+        admits(&world, "edge", &[A, B]);
     });
 }
 

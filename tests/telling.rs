@@ -120,6 +120,12 @@ fn it_answers_over_http_and_says_when_its_loop_is_stuck() {
             assert!(metrics.lines().any(|found| found.starts_with(line)), "{line} is not in\n{metrics}");
         }
 
+        // What the daemon alone knows, `status` asks it for.
+        let run = world.expect(0, "status");
+        assert!(run.stdout.contains("daemon: idle, running since"), "{}", world.telling(&run));
+        let told = world.expect(0, "status --format json").json();
+        assert_eq!(told["daemon"]["targets"][0]["name"], "edge");
+
         // Taken away by another process: told at once, without a pass.
         world.expect(0, "withdraw --yes");
         assert!(daemon.answers("/readyz", 503).contains("`edge` is withdrawn"));

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::args::{Format, Global, Status};
 use super::check::environment;
@@ -13,6 +14,7 @@ use super::{CliError, sync};
 use crate::exit::ExitStatus;
 use crate::reconcile::{Options, Purpose, against, without_publication};
 use crate::report::{Class, Failure, Outcome, Report, TargetReport, json, text};
+use crate::serve;
 use crate::source::Source;
 use crate::state::TargetRecord;
 use crate::targets;
@@ -66,14 +68,33 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
             }));
         }
     }
+    // What the firewalls hold was read here and now; the daemon adds what it alone knows.
+    let daemon = match &context.config.listen {
+        Some(listen) => serve::ask(listen).await.map(Some).unwrap_or_else(|error| {
+            output.warn(format!("no daemon answers on {listen}: {error}"));
+            None
+        }),
+        None => None,
+    };
     match args.format {
-        Format::Json => output.json(&StatusJson::new(&report, &context))?,
+        Format::Json => output.json(&StatusJson::new(&report, &context, daemon))?,
         Format::Text => {
             sync::print(&report, Format::Text, output)?;
             output.result(&times(&report, &context))?;
+            output.result(&daemon.as_ref().map(of_daemon).unwrap_or_default())?;
         }
     }
     Ok(report.exit_status())
+}
+
+/// What the daemon says of itself, in a line.
+fn of_daemon(status: &Value) -> String {
+    let daemon = &status["daemon"];
+    let text = |key: &str| daemon[key].as_str().unwrap_or("unknown");
+    let next = daemon["next_pass"].as_str().map(|next| format!(", next pass at {next}")).unwrap_or_default();
+    let reload = daemon["reload_failure"].as_str();
+    let reload = reload.map(|why| format!("\n  an older configuration is in use: {why}")).unwrap_or_default();
+    format!("daemon: {}, running since {}{next}{reload}\n", text("doing"), text("started"))
 }
 
 /// When each target was last looked at and last seen right.
@@ -127,15 +148,17 @@ struct StatusJson {
     #[serde(flatten)]
     report: json::Report,
     records: std::collections::BTreeMap<String, TargetRecord>,
+    /// What the daemon serves as /status, where it runs and serves it.
+    daemon: Option<Value>,
 }
 
 impl StatusJson {
-    fn new(report: &Report, context: &Context) -> Self {
+    fn new(report: &Report, context: &Context, daemon: Option<Value>) -> Self {
         let names = report.targets.iter().map(|target| target.target.name.clone());
         let records = names.map(|name| {
             let record = context.state.targets.get(&name).cloned().unwrap_or_default();
             (name, record)
         });
-        Self { report: json::Report::from(report), records: records.collect() }
+        Self { report: json::Report::from(report), records: records.collect(), daemon }
     }
 }

@@ -3,6 +3,7 @@
 //! A connection carries one request, takes [`PATIENCE`] at most, and no more than [`AT_ONCE`] are served at a time; the
 //! rest wait with the kernel. All of it runs on a thread beside the one that makes passes.
 
+mod ask;
 mod listener;
 
 use std::convert::Infallible;
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 
 use crate::status::{Status, metrics};
 
+pub use ask::ask;
 pub use listener::{Bound, ServeError};
 
 /// How many connections are served at a time.
