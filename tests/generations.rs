@@ -503,7 +503,7 @@ fn who_is_asked_by_an_address_is_not_on_this_host() {
                 let (mut connection, _) = listener.accept().unwrap();
                 let mut request = [0; 4096];
                 let mut length = 0;
-                while !String::from_utf8_lossy(&request[..length]).contains("}") {
+                while !String::from_utf8_lossy(&request[..length]).contains('}') {
                     length += connection.read(&mut request[length..]).unwrap();
                 }
                 write!(connection, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();

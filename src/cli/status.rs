@@ -70,10 +70,10 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
     }
     // What the firewalls hold was read here and now; the daemon adds what it alone knows.
     let daemon = match &context.config.listen {
-        Some(listen) => serve::ask(listen).await.map(Some).unwrap_or_else(|error| {
-            output.warn(format!("no daemon answers on {listen}: {error}"));
-            None
-        }),
+        Some(listen) => {
+            let asked = serve::ask(listen).await;
+            asked.map_err(|error| output.warn(format!("no daemon answers on {listen}: {error}"))).ok()
+        }
         None => None,
     };
     match args.format {

@@ -1,5 +1,6 @@
 //! The passes of a configuration over the firewalls of this host.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub struct Live {
     /// Where others see which configuration is in use.
     in_use: watch::Sender<Arc<Setup>>,
     last: Last,
+    /// Those that tell of changes, for they may know who made them.
+    watching: RefCell<Vec<Box<dyn Provider>>>,
 }
 
 /// What the last pass enforced. The generations on disk say the same, unless the disk is full.
@@ -82,7 +85,8 @@ impl Live {
     pub fn new(load: Load, make: MakeProvider) -> Result<Self, Failure> {
         let setup = Arc::new(checked(&load)?);
         let in_use = watch::Sender::new(Arc::clone(&setup));
-        Ok(Self { load, make, setup, in_use, last: Last::default() })
+        let (last, watching) = Default::default();
+        Ok(Self { load, make, setup, in_use, last, watching })
     }
 
     /// The configuration in use, from now on.
@@ -153,8 +157,15 @@ impl Passes for Live {
     fn watch(&self) -> BoxStream<'static, ()> {
         let config = &self.setup.config;
         let state = self.setup.state_dir.load().map(|loaded| loaded.state).unwrap_or_default();
-        let streams = config.targets.iter().filter_map(|target| (self.make)(target, config, &state).ok()?.watch());
+        let providers = config.targets.iter().filter_map(|target| (self.make)(target, config, &state).ok());
+        let watched = providers.filter_map(|provider| Some((provider.watch()?, provider)));
+        let (streams, providers): (Vec<_>, Vec<_>) = watched.unzip();
+        *self.watching.borrow_mut() = providers;
         stream::select_all(streams).boxed()
+    }
+
+    fn disturber(&self) -> Option<String> {
+        self.watching.borrow().iter().find_map(|provider| provider.last_disturber())
     }
 }
 

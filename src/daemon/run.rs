@@ -55,6 +55,10 @@ pub trait Passes {
     fn reload(&mut self) -> Result<(), Failure>;
     /// What the firewalls say of themselves: an item whenever something changed that may be ours.
     fn watch(&self) -> BoxStream<'static, ()>;
+    /// Which program last changed what is ours, where a firewall tells.
+    fn disturber(&self) -> Option<String> {
+        None
+    }
 }
 
 /// How the loop ended.
@@ -430,11 +434,15 @@ impl<P: Passes, C: Clock> Loop<P, C> {
         } else if report.count("applied") == 0 {
             // Where others write all the time, looking takes a fifth of the time at most.
             self.rest_until = Some(now + elapsed * 4);
-        } else if let Some(wait) = self.mending.mended(now) {
-            tracing::warn!(
-                "another program keeps changing what tagwall enforces: mended again, the next time not before {} s",
-                wait.as_secs()
-            );
+        } else {
+            let who = self.passes.disturber().unwrap_or_else(|| "another program".to_owned());
+            match self.mending.mended(now) {
+                None => tracing::info!("{who} had changed what tagwall enforces"),
+                Some(wait) => tracing::warn!(
+                    "{who} keeps changing what tagwall enforces: mended again, the next time not before {} s",
+                    wait.as_secs()
+                ),
+            }
         }
     }
 

@@ -197,7 +197,9 @@ fn two_programs_that_undo_each_other_do_not_burn_the_processor() {
         // Twenty at once, then after 1, 2, 4, 8, 16, 32, 60 s …
         assert!((20..=28).contains(&mended), "{mended}");
         assert!(ticks < 100, "{ticks} ticks");
-        daemon.says("another program keeps changing what tagwall enforces");
+        // By its name, which the kernel tells.
+        daemon.says("`nft` (pid");
+        daemon.says("keeps changing what tagwall enforces");
         // The other one rests: the last word is the daemon's.
         while !world.ruleset().contains("edge-ports") {
             assert!(monitor.commits.recv_timeout(PATIENCE + PATIENCE / 2).is_ok(), "it has given up");
