@@ -1,6 +1,6 @@
 //! How things stand, over HTTP: /metrics, /status, /healthz, /readyz. Reading alone; nothing can be asked to be done.
 //!
-//! A connection carries one request, takes [`PATIENCE`] at most, and no more than [`AT_ONCE`] are served at a time; the
+//! A connection carries one request, takes `PATIENCE` at most, and no more than `AT_ONCE` are served at a time; the
 //! rest wait with the kernel. All of it runs on a thread beside the one that makes passes.
 
 mod ask;
