@@ -292,7 +292,8 @@ fn the_daemon_at_each_call() {
         fail_each(
             &scene,
             fraction(3, 1),
-            |call| call.path.is_some(),
+            // It takes the lock for its two passes; a third time is a look at drift, which not every run has.
+            |call| call.path.as_ref().is_some_and(|path| !path.ends_with("/lock") || call.number <= 2),
             |strace, failure| {
                 // Its first pass and one more, each with a publication of its own.
                 scene.publish(0);
@@ -366,6 +367,12 @@ fn fill(path: &Path, room: usize) -> std::path::PathBuf {
     path.to_owned()
 }
 
+/// Waits, and has nothing to show for it.
+fn pause_a_little() -> bool {
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    false
+}
+
 #[test]
 fn a_disk_that_becomes_read_only_under_the_daemon() {
     with_namespaces(|| {
@@ -377,7 +384,9 @@ fn a_disk_that_becomes_read_only_under_the_daemon() {
         scene.publish(0);
         let mut daemon = Daemon::start(world);
         daemon.says("pass 1 (start");
-        remount(MsFlags::MS_RDONLY).unwrap();
+        // Refused while a file is open for writing: a look at drift may still hold the lock.
+        let read_only = || (0..100).any(|_| remount(MsFlags::MS_RDONLY).is_ok() || pause_a_little());
+        assert!(read_only(), "it stays busy");
         scene.publish(1);
         daemon.signal(Signal::SIGHUP);
         daemon.says("Read-only file system");
