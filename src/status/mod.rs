@@ -21,6 +21,7 @@ use crate::config::{Config, Policy, Target};
 use crate::report::json;
 use crate::source::{Cloud, Freshness};
 use crate::state::State;
+pub use tally::Change;
 use tally::{Counts, Tally};
 
 /// Microsoft uses no new range before a week has passed since it was published: this long may pass between two looks
@@ -262,27 +263,6 @@ pub struct CountsJson {
     pub refusals: std::collections::BTreeMap<&'static str, u64>,
 }
 
-/// A change of a target.
-#[derive(Clone, Debug, Serialize)]
-pub struct Change {
-    /// Its number since the daemon started.
-    pub number: u64,
-    /// When its pass began.
-    pub at: Timestamp,
-    /// The target.
-    pub target: String,
-    /// Whether it undid what somebody else did.
-    pub heal: bool,
-    /// Entries stored.
-    pub added: u64,
-    /// Entries removed.
-    pub removed: u64,
-    /// Rules made or mended.
-    pub rules: u64,
-    /// By which publication.
-    pub change_number: Option<u64>,
-}
-
 /// Somebody who is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Receiver {
@@ -349,7 +329,7 @@ impl Status {
             publication: Publication::new(config, tally, now),
             targets,
             warnings: last.map(|last| last.warnings.clone()).unwrap_or_default(),
-            changes: tally.changes.iter().map(Change::from).collect(),
+            changes: tally.changes.iter().cloned().collect(),
             receivers: facts.receivers,
             totals: Totals {
                 passes: tally.passes.iter().map(|((reason, outcome), count)| (*reason, *outcome, *count)).collect(),
@@ -499,13 +479,6 @@ impl From<&Counts> for CountsJson {
             failures: counts.failures.clone(),
             refusals: counts.refusals.iter().map(|(limit, count)| (limit.name(), *count)).collect(),
         }
-    }
-}
-
-impl From<&tally::Change> for Change {
-    fn from(change: &tally::Change) -> Self {
-        let tally::Change { number, at, target, heal, added, removed, rules, change_number } = change.clone();
-        Self { number, at, target, heal, added, removed, rules, change_number }
     }
 }
 

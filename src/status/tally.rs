@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
+use serde::Serialize;
 use tagwall_provider::{AddressCount, Counters as Traffic, Family, Limit, PerFamily, PrefixSet, Refusal, Skeleton};
 
 use crate::exit::ExitStatus;
@@ -146,11 +147,11 @@ pub struct Counts {
 }
 
 /// One change of one target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Change {
-    /// Its number in this process.
+    /// Its number since the process started.
     pub number: u64,
-    /// When it began.
+    /// When its pass began.
     pub at: Timestamp,
     /// The target.
     pub target: String,
