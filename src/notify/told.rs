@@ -1,14 +1,15 @@
 //! What each receiver was told: on disk, so that a restart tells nothing again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::telling::raw::Subject;
+use crate::disk;
 
 /// The version of the file that this tagwall writes.
 const VERSION: u32 = 1;
@@ -134,14 +135,8 @@ fn write(path: &Path, receivers: &BTreeMap<String, Told>) -> io::Result<()> {
         version: u32,
         receivers: &'a BTreeMap<String, Told>,
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let unfinished = path.with_extension("json.new");
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
     let mut text = serde_json::to_vec_pretty(&Stored { version: VERSION, receivers })?;
     text.push(b'\n');
-    let mut file = File::create(&unfinished)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    File::open(folder)?.sync_all()
+    disk::replace(path, &text)
 }
