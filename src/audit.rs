@@ -4,13 +4,13 @@
 //! decisions, and grows with them alone.
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use tagwall_provider::Limit;
 
 use crate::config::Config;
 use crate::generation::Named;
 use crate::plan::Plan;
 use crate::report::{Outcome, Report, TargetReport};
+use crate::source;
 
 /// A pass in which something happened.
 #[derive(Serialize)]
@@ -112,9 +112,6 @@ pub struct Decided<'a> {
     /// Which generation, of a rollback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// How many entries were removed, of a withdrawal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub removed: Option<u64>,
 }
 
 /// Who runs this process, by what the environment says: a convenience for readers, no proof.
@@ -133,11 +130,7 @@ pub fn plan_hash(report: &Report) -> String {
             let _ = writeln!(text, "{line}");
         }
     }
-    let mut hex = String::new();
-    for byte in Sha256::digest(text.as_bytes()) {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    source::digest(text.as_bytes()).to_string()
 }
 
 /// What a plan does, a line each.

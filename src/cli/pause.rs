@@ -114,7 +114,6 @@ fn written(context: &Context, event: &'static str, targets: &[String], reason: O
         user: audit::user(),
         reason,
         generation: None,
-        removed: None,
     };
     if let Err(error) = context.state_dir.audit(&decided) {
         output.warn(Failure::of(&error, None).message);

@@ -68,7 +68,6 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Res
             user: audit::user(),
             reason: args.reason.as_deref(),
             generation: args.to,
-            removed: None,
         };
         report.warnings.extend(told(context.state_dir.audit(&decided)));
         if let Some(line) = audit::Pass::of(&report, &context.config, "rollback", args.reason.as_deref(), None) {

@@ -7,6 +7,7 @@ use super::CliError;
 use super::args::{Global, Withdraw};
 use super::context::{Context, Without};
 use super::output::Output;
+use crate::audit;
 use crate::config::Target;
 use crate::exit::ExitStatus;
 use crate::reconcile::Kept;
@@ -49,7 +50,7 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
             Ok(applied) => {
                 record.claimed = false;
                 lines.push(format!("{}: {}\n", target.name, told(applied)));
-                audit(context, "withdraw", &target.name, applied, output);
+                write_down(context, "withdraw", &target.name, applied, output);
             }
             Err(failure) => {
                 let before = context.state.targets.get(&target.name);
@@ -126,7 +127,7 @@ async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Resu
             if !configured(orphan.mark.target()) {
                 state.targets.remove(orphan.mark.target());
             }
-            audit(context, "withdraw-orphan", orphan.mark.target(), applied, output);
+            write_down(context, "withdraw-orphan", orphan.mark.target(), applied, output);
         }
     }
     context.state_dir.save(&state)?;
@@ -159,8 +160,8 @@ struct Withdrawn<'a> {
 }
 
 /// Writes it down. That it could not be is said, and stops nothing: what is withdrawn is withdrawn.
-fn audit(context: &Context, event: &'static str, target: &str, applied: Applied, output: Output) {
-    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
+fn write_down(context: &Context, event: &'static str, target: &str, applied: Applied, output: Output) {
+    let user = audit::user();
     let record = Withdrawn { time: context.now.to_string(), event, target, removed: applied.removed, user };
     if let Err(error) = context.state_dir.audit(&record) {
         output.warn(Failure::of(&error, None).message);
