@@ -98,7 +98,13 @@ pub struct Memory<'a> {
     pub recent: &'a BTreeMap<String, (u64, Enforced)>,
 }
 
-impl Memory<'_> {
+impl<'a> Memory<'a> {
+    /// What is on disk, with nothing fresher beside it.
+    pub fn on_disk(dir: &'a StateDir, state: &'a State) -> Self {
+        static NOTHING: BTreeMap<String, (u64, Enforced)> = BTreeMap::new();
+        Self { dir, state, recent: &NOTHING }
+    }
+
     /// What a target was last enforced with, and in which generation.
     pub fn enforced(&self, config: &Config, target: &str, warnings: &mut Vec<String>) -> Option<(u64, Enforced)> {
         self.recent.get(target).cloned().or_else(|| {
@@ -272,11 +278,7 @@ fn canaries_at_rest(config: &Config, state: &State, targets: &[Kept<'_>]) -> Opt
     };
     let canary = config.targets.iter().filter(|target| target.canary).find(at_rest)?;
     let why = if state.pinned(&canary.name).is_some() { "is pinned" } else { "is withdrawn" };
-    Some(Refusal {
-        limit: Limit::Canary,
-        finding: format!("`{}` goes ahead, and it {why}", canary.name),
-        choices: vec![format!("`tagwall resume --target {}`, or take `canary` out of it", canary.name)],
-    })
+    Some(brakes::canary(canary, why, &format!("`tagwall resume --target {}`", canary.name)))
 }
 
 /// Why targets that come after a canary are left as they are.
@@ -286,11 +288,8 @@ fn stops_the_rest(canary: &TargetReport) -> Option<Refusal> {
         Outcome::Failed(_) => "failed",
         _ => return None,
     };
-    Some(Refusal {
-        limit: Limit::Canary,
-        finding: format!("`{}` goes ahead, and it {verb}", canary.target.name),
-        choices: vec![format!("see what is wrong with `{}`, or take `canary` out of it", canary.target.name)],
-    })
+    let target = &canary.target;
+    Some(brakes::canary(target, verb, &format!("see what is wrong with `{}`", target.name)))
 }
 
 /// One target of a pass.
@@ -471,6 +470,14 @@ mod brakes {
             limit: Limit::Paused,
             finding: decision.to_string(),
             choices: vec!["`tagwall resume` ends the pause".to_owned()],
+        }
+    }
+
+    pub(super) fn canary(canary: &Target, why: &str, choice: &str) -> Refusal {
+        Refusal {
+            limit: Limit::Canary,
+            finding: format!("`{}` goes ahead, and it {why}", canary.name),
+            choices: vec![format!("{choice}, or take `canary` out of it")],
         }
     }
 

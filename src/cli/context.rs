@@ -1,6 +1,5 @@
 //! What every command begins with: the configuration, the state, the source.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,6 @@ use super::CliError;
 use super::args::Global;
 use super::output::Output;
 use crate::config::{Config, DEFAULT_PATH, Target};
-use crate::generation::Enforced;
 use crate::reconcile::{Kept, Memory};
 use crate::report::Failure;
 use crate::source::{self, LastGood, Source};
@@ -69,8 +67,7 @@ impl Context {
 
     /// What earlier passes left to go by.
     pub(super) fn memory(&self) -> Memory<'_> {
-        static NOTHING: BTreeMap<String, (u64, Enforced)> = BTreeMap::new();
-        Memory { dir: &self.state_dir, state: &self.state, recent: &NOTHING }
+        Memory::on_disk(&self.state_dir, &self.state)
     }
 
     /// Takes the lock of a pass, and waits for who holds it. A state directory that cannot be written does not stop

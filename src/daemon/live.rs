@@ -287,9 +287,8 @@ async fn whole(
 impl Last {
     /// What is remembered: here, or on disk where somebody else has made a pass since.
     fn memory<'a>(&'a self, setup: &'a Setup, state: &'a State) -> Memory<'a> {
-        static NOTHING: BTreeMap<String, (u64, Enforced)> = BTreeMap::new();
-        let recent = if *state == self.seen { &self.enforced } else { &NOTHING };
-        Memory { dir: &setup.state_dir, state, recent }
+        let memory = Memory::on_disk(&setup.state_dir, state);
+        if *state == self.seen { Memory { recent: &self.enforced, ..memory } } else { memory }
     }
 }
 
