@@ -57,6 +57,7 @@ fn taken() {
         let fields: Vec<&str> = line.split_whitespace().collect();
         fields[3] == "00000040" && fields[4] != "0"
     };
+    // The first line names the columns.
     while std::fs::read_to_string("/proc/thread-self/net/netlink").unwrap().lines().skip(1).any(waiting) {
         std::thread::yield_now();
     }
