@@ -194,9 +194,11 @@ fn two_programs_that_undo_each_other_do_not_burn_the_processor() {
         }
         let ticks = daemon.figures().ticks - before.ticks;
         eprintln!("mended {mended} times in {seconds} s of a fight, with {} ms of processor", ticks * 10);
-        // Twenty at once, then after 1, 2, 4, 8, 16, 32, 60 s …
-        assert!((20..=28).contains(&mended), "{mended}");
-        assert!(ticks < 100, "{ticks} ticks");
+        // Twenty at once, then after 1, 2, 4, 8, 16, 32, 60 s …; what is undone while it is verified is done again in
+        // the same pass. Without a brake it is one every 20 ms.
+        assert!((20..60).contains(&mended), "{mended}");
+        // A quarter of one processor: how fast it is, is not known here.
+        assert!(ticks < 25 * seconds as u64, "{ticks} ticks");
         // By its name, which the kernel tells.
         daemon.says("`nft` (pid");
         daemon.says("keeps changing what tagwall enforces");
