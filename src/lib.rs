@@ -50,3 +50,4 @@ pub mod state;
 pub mod status;
 pub mod targets;
 pub mod telling;
+pub mod widening;

@@ -18,6 +18,8 @@ pub struct Plan {
     pub left: PrefixSet,
     /// What it admits only because a grace period holds what Microsoft dropped, and until when.
     pub held: Vec<Held>,
+    /// What it admits only to save prefixes: nobody lists it.
+    pub widened: PrefixSet,
     /// What is done, in order.
     pub steps: Steps,
     /// Whether anything of ours was there before.
@@ -50,18 +52,19 @@ pub fn plan(provider: &dyn Provider, observed: &Observed, desired: &Desired, pol
     let before = observed.admitted();
     let wanted = desired.prefixes();
     let (desired, left) = match (policy, desired) {
-        (Policy::AddOnly, Desired::Prefixes { listed, held, extra }) => {
+        (Policy::AddOnly, Desired::Prefixes { listed, held, extra, widened }) => {
             // What is kept must be ours to keep: whether it is shows only beside what is really desired.
             provider.place(observed, desired)?;
             let left = before.difference(&wanted);
             let extra = extra.union(&left);
-            (Desired::Prefixes { listed: listed.clone(), held: held.clone(), extra }, left)
+            let (listed, held, widened) = (listed.clone(), held.clone(), widened.clone());
+            (Desired::Prefixes { listed, held, extra, widened }, left)
         }
         _ => (desired.clone(), PrefixSet::new()),
     };
-    let held = match &desired {
-        Desired::Prefixes { held, .. } => held.clone(),
-        Desired::ServiceTag(_) => Vec::new(),
+    let (held, widened) = match &desired {
+        Desired::Prefixes { held, widened, .. } => (held.clone(), widened.clone()),
+        Desired::ServiceTag(_) => Default::default(),
     };
     let steps = provider.place(observed, &desired)?;
     Ok(Plan {
@@ -69,6 +72,7 @@ pub fn plan(provider: &dyn Provider, observed: &Observed, desired: &Desired, pol
         after: desired.prefixes(),
         left,
         held,
+        widened,
         steps,
         skeleton: observed.skeleton.clone(),
         foreign: observed.foreign.clone(),
@@ -88,6 +92,11 @@ impl Plan {
     pub fn lost(&self) -> PerFamily<AddressCount> {
         let lost = self.before.difference(&self.after);
         PerFamily::from_fn(|family| lost.addresses(family))
+    }
+
+    /// Addresses that it admits only to save prefixes, per family.
+    pub fn widened_addresses(&self) -> PerFamily<AddressCount> {
+        PerFamily::from_fn(|family| self.widened.addresses(family))
     }
 
     /// What is added.

@@ -14,7 +14,7 @@ use crate::reconcile::{Kept, Memory};
 use crate::report::Failure;
 use crate::source::{self, LastGood, Source};
 use crate::state::{Lock, State, StateDir, StateError};
-use crate::targets;
+use crate::targets::Providers;
 
 /// What a command does where no configuration is given and none is at the default place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub(super) struct Context {
     pub(super) state: State,
     pub(super) last_good: LastGood,
     pub(super) now: Timestamp,
+    pub(super) providers: Providers,
     /// How long another pass is waited for.
     wait: Duration,
 }
@@ -48,7 +49,8 @@ impl Context {
         }
         let last_good = state_dir.last_good();
         let config = state_dir.owned(config, &loaded.state)?;
-        Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
+        let (now, providers) = (Timestamp::now(), Providers::default());
+        Ok(Self { config, state: loaded.state, last_good, state_dir, now, providers, wait: global.wait.0 })
     }
 
     /// The same where enforcing hangs on it: a state that cannot be used is said and done without.
@@ -58,8 +60,8 @@ impl Context {
                 output.warn(Failure::of(&error, None).message);
                 let (config, state_dir) = configured(global, without)?;
                 let last_good = state_dir.last_good();
-                let state = State::default();
-                Ok(Self { config, state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
+                let (state, now, providers) = (State::default(), Timestamp::now(), Providers::default());
+                Ok(Self { config, state, last_good, state_dir, now, providers, wait: global.wait.0 })
             }
             loaded => loaded,
         }
@@ -125,7 +127,7 @@ impl Context {
 
     /// The same, each with its provider.
     pub(super) fn kept(&self, names: &[String]) -> Result<Vec<Kept<'_>>, CliError> {
-        Ok(targets::keep(self.targets(names)?, &self.config, &self.state))
+        Ok(self.providers.keep(self.targets(names)?, &self.config, &self.state))
     }
 }
 

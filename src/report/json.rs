@@ -79,6 +79,9 @@ pub struct Target {
     pub prefixes: Option<Counts>,
     /// What it admits only because a grace period holds what Microsoft dropped.
     pub held: Vec<Held>,
+    /// How many addresses it admits that nobody lists, only to save prefixes; left out where nothing is widened.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub widened: Option<DecimalPerFamily>,
     /// Other people's rules that bear on it, in words.
     pub foreign: Vec<String>,
     /// Why nothing was changed: the first refusal; null unless the outcome is `refused`.
@@ -310,6 +313,7 @@ impl From<&TargetReport> for Target {
                     plan.held.iter().map(|held| Held { until: held.until.clone(), prefixes: texts(held) }).collect()
                 })
                 .unwrap_or_default(),
+            widened: plan.filter(|plan| !plan.widened.is_empty()).map(|plan| plan.widened_addresses().into()),
             foreign: plan
                 .map(|plan| plan.foreign.iter().map(|foreign| foreign.description.clone()).collect())
                 .unwrap_or_default(),

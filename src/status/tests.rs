@@ -20,6 +20,7 @@ fn plan(prefix: &str) -> Box<Plan> {
         after: set,
         left: tagwall_provider::PrefixSet::new(),
         held: Vec::new(),
+        widened: tagwall_provider::PrefixSet::new(),
         steps: Steps::default(),
         skeleton: Skeleton::Intact,
         foreign: Vec::new(),

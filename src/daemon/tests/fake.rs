@@ -242,6 +242,7 @@ fn report(comes: Comes) -> Report {
             after: PrefixSet::new(),
             left: PrefixSet::new(),
             held: Vec::new(),
+            widened: PrefixSet::new(),
             steps: Steps::default(),
             skeleton: Skeleton::Intact,
             foreign: Vec::new(),

@@ -1,0 +1,1 @@
+//! Azure Resource Manager for tagwall: credentials, one pipeline, long-running operations.
