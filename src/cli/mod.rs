@@ -1,11 +1,11 @@
 //! The command line: one file a verb. Parses, runs, prints, and chooses the exit status in one place.
 
-pub mod args;
+pub mod afterwards;
+mod args;
 mod check;
 mod context;
 mod generate;
 mod history;
-mod metrics_file;
 mod output;
 mod pause;
 mod prefixes;

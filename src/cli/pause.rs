@@ -76,6 +76,7 @@ pub(super) async fn resume(global: &Global, args: &Resume, output: Output) -> Re
         yes: args.yes,
         format: args.format,
         metrics_file: None,
+        notify: false,
     };
     sync::run(global, &pass, output).await
 }
