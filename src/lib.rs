@@ -30,6 +30,7 @@ pub mod desired;
 mod disk;
 pub mod enforce;
 pub mod exit;
+pub mod explain;
 #[cfg(test)]
 mod fixture;
 pub mod generation;
@@ -43,6 +44,7 @@ mod program;
 pub mod reconcile;
 pub mod record;
 pub mod report;
+pub mod saved;
 pub mod schedule;
 pub mod serve;
 pub mod source;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::args::{Format, Global, Status};
+use super::args::{Global, ReportFormat, Status};
 use super::check::environment;
 use super::context::{Context, Without};
 use super::output::Output;
@@ -21,14 +21,7 @@ use crate::state::TargetRecord;
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
     let kept = context.kept(&args.target)?;
-    let options = Options {
-        purpose: Purpose::Status,
-        overrides: Vec::new(),
-        own_session: None,
-        restores: false,
-        verb: "sync",
-        now: context.now,
-    };
+    let options = Options::new(Purpose::Status, context.now);
     let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(|error| {
         output.warn(Failure::of(&error, None).message);
         None
@@ -45,9 +38,10 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
         without_publication(report, &Outcome::Failed(failure), &context.config, context.memory(), &kept, &options).await
     };
     let mut report = pass.report;
+    context.judge_by(args.fail_on.as_deref(), &mut report);
     for (target, kept) in report.targets.iter().zip(&kept) {
         let foreign = match (target.seen(), &kept.provider) {
-            (Some(plan), _) => plan.foreign.clone(),
+            (Some(plan), _) => plan.observed.foreign.clone(),
             // Nothing was planned, and the firewall is there to be looked at all the same.
             (None, Ok(provider)) => provider.observe().await.map(|observed| observed.foreign).unwrap_or_default(),
             (None, Err(_)) => Vec::new(),
@@ -76,12 +70,12 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
         None => None,
     };
     match args.format {
-        Format::Json => output.json(&StatusJson::new(&report, &context, daemon))?,
-        Format::Text => {
-            sync::print(&report, Format::Text, output)?;
-            output.result(&times(&report, &context))?;
-            output.result(&daemon.as_ref().map(of_daemon).unwrap_or_default())?;
-        }
+        ReportFormat::Json => output.json(&StatusJson::new(&report, &context, daemon.clone()))?,
+        format => sync::print(&report, &context, format, output)?,
+    }
+    if args.format == ReportFormat::Text {
+        output.result(&times(&report, &context))?;
+        output.result(&daemon.as_ref().map(of_daemon).unwrap_or_default())?;
     }
     Ok(report.exit_status())
 }

@@ -207,14 +207,7 @@ async fn lock(state_dir: &StateDir) -> Locked {
 }
 
 fn options() -> Options {
-    Options {
-        purpose: Purpose::Enforce,
-        overrides: Vec::new(),
-        own_session: None,
-        restores: false,
-        verb: "sync",
-        now: Timestamp::now(),
-    }
+    Options::new(Purpose::Enforce, Timestamp::now())
 }
 
 /// Begins a pass under the lock: the state, or why there can be no pass.

@@ -28,14 +28,7 @@ impl World {
         let mut config = config(text);
         config.source.kind = crate::source::Kind::File(dir.path().join("ServiceTags_Public_20260105.json"));
         let now = "2026-01-10T00:00:00Z".parse().unwrap();
-        let options = Options {
-            purpose: Purpose::Enforce,
-            overrides: Vec::new(),
-            own_session: None,
-            restores: false,
-            verb: "sync",
-            now,
-        };
+        let options = Options::new(Purpose::Enforce, now);
         let world = Self { dir, config, firewall: MemoryFirewall::new(), state: State::default(), options };
         world.publish(1, tags);
         world

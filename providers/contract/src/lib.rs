@@ -58,7 +58,9 @@ pub use error::{Cause, ProviderError};
 pub use family::{Family, PerFamily};
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use mark::{MarkError, OwnerMark};
-pub use observed::{Admits, Entry, Foreign, ForeignEffect, Observed, Orphan, Revision, Room, Skeleton, Slot, StoredId};
+pub use observed::{
+    Admits, Answer, Entry, Foreign, ForeignEffect, Observed, Orphan, Revision, Room, Skeleton, Slot, StoredId,
+};
 pub use prefix_set::PrefixSet;
 pub use provider::Provider;
 pub use range::AddressRange;
