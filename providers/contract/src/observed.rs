@@ -77,6 +77,17 @@ pub struct Foreign {
     pub effect: ForeignEffect,
 }
 
+impl Foreign {
+    /// What all of them admit to the target's ports already: true as long as they stand, and theirs to take away.
+    pub fn admitted(all: &[Self]) -> PrefixSet {
+        let admitted = all.iter().filter_map(|foreign| match &foreign.effect {
+            ForeignEffect::Admits(prefixes) => Some(prefixes),
+            _ => None,
+        });
+        admitted.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes))
+    }
+}
+
 /// What somebody else's rule does to a target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ForeignEffect {
