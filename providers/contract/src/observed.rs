@@ -148,6 +148,9 @@ pub struct Observed {
     pub foreign: Vec<Foreign>,
     /// Objects of ours that no configured target wants.
     pub orphans: Vec<Orphan>,
+    /// Entries among the orphans that stand where this target's would, and need only its mark: what is wanted of them is
+    /// taken over, by an add that names them, and not stored beside them.
+    pub adoptable: Vec<Entry>,
     /// What its rules counted, where the firewall counts. No part of the revision: counting changes nothing.
     pub counters: Option<Counters>,
     /// The version that this is.
@@ -163,8 +166,8 @@ impl Observed {
         let mut hasher = DefaultHasher::new();
         (&entries, &skeleton).hash(&mut hasher);
         let revision = Revision { content: hasher.finish(), lock: lock.into() };
-        let (rooms, foreign, orphans) = Default::default();
-        Self { entries, skeleton, rooms, foreign, orphans, counters: None, revision }
+        let (rooms, foreign, orphans, adoptable) = Default::default();
+        Self { entries, skeleton, rooms, foreign, orphans, adoptable, counters: None, revision }
     }
 
     /// The addresses that our entries admit. Service tags count for none: only their vendor knows them.
