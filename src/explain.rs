@@ -259,8 +259,10 @@ fn written(out: &mut String, explained: &Explained, publication: Option<&Publica
         for wanted in &target.wanted {
             writeln!(out, "  {wanted}")?;
         }
-        if target.wanted.is_empty() {
-            writeln!(out, "  wanted by none of its lists")?;
+        match publication {
+            Some(_) if target.wanted.is_empty() => writeln!(out, "  wanted by none of its lists")?,
+            None => writeln!(out, "  no publication is known: what its lists want cannot be told")?,
+            Some(_) => {}
         }
         match &target.asked {
             Some(Some(entry)) => writeln!(out, "  the firewall, asked for this address: it lies in {entry}")?,
@@ -271,7 +273,7 @@ fn written(out: &mut String, explained: &Explained, publication: Option<&Publica
             writeln!(out, "  ! not ours: {foreign}")?;
         }
     }
-    let Some(publication) = publication else { return writeln!(out, "\nNo publication is known: no tags are told") };
+    let Some(publication) = publication else { return Ok(()) };
     let date = publication.date.map(|date| format!(" of {date}")).unwrap_or_default();
     let (cloud, number) = (publication.cloud.document_name(), publication.change_number);
     if explained.tags.is_empty() {

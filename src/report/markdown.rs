@@ -131,21 +131,23 @@ fn change(plan: &Plan, family: Family) -> String {
     format!("+{} -{} prefixes, {gained} addresses gained, {lost} lost", thousands(added), thousands(removed))
 }
 
-/// All that is told of one target, folded where there is nothing to act on.
+/// All that is told of one target: what is wrong with it, and folded the rest.
 fn target(out: &mut String, report: &Report, told: &TargetReport, detail: Detail) -> fmt::Result {
-    let is_trouble = matches!(told.outcome, Outcome::Refused { .. } | Outcome::Failed(_));
+    let name = &told.target.name;
+    let trouble = text::trouble(&told.outcome);
+    if !trouble.is_empty() {
+        // The blocks of many targets are told apart by their first line.
+        out.push_str(&fenced("text", &format!("{name}\n{trouble}")));
+    }
     let lines = text::of_target(report, told, detail);
-    let nothing =
-        matches!(&told.outcome, Outcome::InSync(plan) if plan.observed.foreign.is_empty() && plan.held().is_empty());
-    if lines.is_empty() || (nothing && !told.pinned) {
+    let is_still = |plan: &Plan| plan.observed.foreign.is_empty() && plan.held().is_empty() && plan.left.is_empty();
+    let nothing = matches!(&told.outcome, Outcome::InSync(plan) if is_still(plan)) && !told.pinned;
+    if detail == Detail::Quiet || nothing || told.seen().is_none() {
         return Ok(());
     }
     // What is added and removed is coloured where the sign is the first on its line.
-    let dedented: Vec<String> =
-        lines.lines().skip(1).map(|line| plain(line.strip_prefix("  ").unwrap_or(line))).collect();
-    let open = if is_trouble { " open" } else { "" };
-    let name = &told.target.name;
-    writeln!(out, "<details{open}><summary><code>{name}</code>: {}</summary>\n", told.outcome.name())?;
+    let dedented: Vec<&str> = lines.lines().skip(1).map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
+    writeln!(out, "<details><summary><code>{name}</code>: {}</summary>\n", told.outcome.name())?;
     out.push_str(&fenced("diff", &dedented.join("\n")));
     writeln!(out, "</details>\n")
 }

@@ -39,10 +39,28 @@ fn a_file_that_cannot_be_used_is_named_with_what_is_wrong() {
 
         world.write("plan.json", &plan.to_string());
         alter(&world, true, |content| content["targets"][0]["name"] = "hub".into());
-        assert_snapshot!(world.tell("apply plan.json"), @"");
-        assert_snapshot!(world.tell("apply missing.json"), @"");
-        assert_snapshot!(world.tell("apply plan.json --expect-hash abc"), @"");
-        assert_snapshot!(world.tell("plan -o nowhere/plan.json"), @"");
+        assert_snapshot!(world.tell("apply plan.json"), @r"
+        exit status 1
+        --- stderr
+        error: `plan.json`: `content.targets[0].name` is `hub`, and the configuration has no such target (there are: edge)
+        ");
+        assert_snapshot!(world.tell("apply missing.json"), @r"
+        exit status 1
+        --- stderr
+        error: cannot read `missing.json`: No such file or directory (os error 2)
+        ");
+        assert_snapshot!(world.tell("apply plan.json --expect-hash abc"), @r"
+        exit status 64
+        --- stderr
+        error: invalid value 'abc' for '--expect-hash <HASH>': `abc` is no SHA-256 of 64 hexadecimal digits
+
+        For more information, try '--help'.
+        ");
+        assert_snapshot!(world.tell("plan -o nowhere/plan.json"), @r"
+        exit status 1
+        --- stderr
+        error: cannot write `nowhere/plan.json`: No such file or directory (os error 2)
+        ");
     });
 }
 

@@ -178,7 +178,7 @@ fn an_expired_and_an_altered_plan_are_refused() {
         forged("what it should admit is another", &|target| {
             target["desired"]["prefixes"]["extra"] = ["192.0.2.0/24"].into()
         });
-        forged("198.51.100.0/29 came since", &|target| {
+        forged("192.0.2.0/29 came since", &|target| {
             target["observed"]["entries"].as_array_mut().unwrap().remove(0);
         });
         forged("as they should be by now", &|target| target["observed"]["skeleton"] = "absent".into());
