@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tagwall_provider::{Applied, Cause, Desired, Foreign, Limit, PrefixSet, Provider, ProviderError, Refusal, Skeleton};
+use tagwall_provider::{
+    Applied, Cause, Desired, Foreign, Limit, PrefixSet, Provider, ProviderError, Refusal, Skeleton,
+};
 
 use crate::config::{Config, Percent, Policy, Protocol, Target};
 use crate::desired::{self, Resolved};

@@ -206,6 +206,7 @@ fn a_group_that_fails_stops_nothing_else() {
         aws.control("settings", &json!({ "allow": null }));
         let run = aws.expect(0, "check");
         assert!(!run.stderr.contains("ec2:"), "{}", run.stderr);
+        assert!(run.stdout.contains("api: sg-") && run.stdout.contains("a quota of 60 rules"), "{}", run.stdout);
         aws.control("faults", &json!({ "kind": "throttle", "action": "*", "nth": 1, "times": 1 }));
         aws.expect(0, "sync");
         assert_eq!(aws.admitted(&group), set(&prefixes));

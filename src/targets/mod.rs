@@ -44,7 +44,7 @@ impl Providers {
             #[cfg(feature = "aws")]
             Backend::AwsSecurityGroups(groups) => Ok(aws::groups(&self.aws, target, groups, config)),
             #[cfg(feature = "aws")]
-            Backend::AwsPrefixLists(lists) => Ok(aws::prefix_lists(&self.aws, target, lists)),
+            Backend::AwsPrefixLists(lists) => Ok(aws::prefix_lists(&self.aws, target, lists, config)),
             #[cfg(feature = "azure")]
             Backend::AzureNsg(nsg) => azure::make(&self.azure, target, nsg, config),
             #[expect(clippy::allow_attributes, reason = "whether it can be reached hangs on the features")]

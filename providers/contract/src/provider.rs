@@ -45,11 +45,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// As [`Provider::apply`].
     async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError>;
 
-    /// What would keep a change from being made though reading works: rights that are missing, room that is short, in
-    /// words, a line each. Changes nothing.
+    /// What can be found out without changing anything: what the target holds and has room for, and whether a change
+    /// would be allowed. In words, a line each, for whoever sets it up.
     ///
     /// # Errors
-    /// As [`Provider::observe`].
+    /// As [`Provider::observe`]; [`ProviderError::Denied`] names each right that is missing.
     async fn check(&self) -> Result<Vec<String>, ProviderError> {
         Ok(Vec::new())
     }
