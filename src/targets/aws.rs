@@ -3,7 +3,7 @@
 use tagwall_aws::{Account, Clients, ListName, ListTarget, Ports, PrefixLists, Protocol, Role, SecurityGroups};
 use tagwall_provider::{OwnerMark, PerFamily, Provider};
 
-use super::Made;
+use super::{Made, runs};
 use crate::config::{self, Backend, Config, Target, aws};
 use crate::report::Failure;
 
@@ -96,23 +96,4 @@ const fn ports(protocol: config::Protocol, first: u16, last: u16) -> Ports {
         config::Protocol::Udp => Protocol::Udp,
     };
     Ports::Of { protocol, first, last }
-}
-
-/// Sorted ports as runs: a rule of a security group holds one, and rules are scarce.
-fn runs(ports: &[u16]) -> impl Iterator<Item = (u16, u16)> {
-    ports.chunk_by(|one, next| one.checked_add(1) == Some(*next)).filter_map(|run| Some((*run.first()?, *run.last()?)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbouring_ports_are_one_run() {
-        let check = |ports: &[u16], expect: &[(u16, u16)]| assert_eq!(runs(ports).collect::<Vec<_>>(), expect);
-        check(&[8443], &[(8443, 8443)]);
-        check(&[80, 443, 444, 445, 8443], &[(80, 80), (443, 445), (8443, 8443)]);
-        check(&[65534, 65535], &[(65534, 65535)]);
-        check(&[], &[]);
-    }
 }

@@ -73,3 +73,23 @@ fn left_out(feature: &str) -> Failure {
         class: Class::Rejected,
     }
 }
+
+/// Sorted ports as runs: a cloud's rule holds one, and rules are scarce.
+#[cfg(any(feature = "aws", feature = "azure"))]
+fn runs(ports: &[u16]) -> impl Iterator<Item = (u16, u16)> {
+    ports.chunk_by(|one, next| one.checked_add(1) == Some(*next)).filter_map(|run| Some((*run.first()?, *run.last()?)))
+}
+
+#[cfg(all(test, any(feature = "aws", feature = "azure")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_ports_are_one_run() {
+        let check = |ports: &[u16], expect: &[(u16, u16)]| assert_eq!(runs(ports).collect::<Vec<_>>(), expect);
+        check(&[8443], &[(8443, 8443)]);
+        check(&[80, 443, 444, 445, 8443], &[(80, 80), (443, 445), (8443, 8443)]);
+        check(&[65534, 65535], &[(65534, 65535)]);
+        check(&[], &[]);
+    }
+}
