@@ -129,6 +129,11 @@ impl Hand {
         self.ec2("AuthorizeSecurityGroupIngress", &parameters);
     }
 
+    pub(crate) fn resize_list(&self, list: &Value, most: u64) {
+        let parameters = [("PrefixListId", text(list, "prefixListId")), ("MaxEntries", &most.to_string())];
+        self.ec2("ModifyManagedPrefixList", &parameters);
+    }
+
     /// Enters a prefix in a list, or takes it out.
     pub(crate) fn change_list(&self, list: &Value, prefix: IpNet, description: Option<&str>, comes: bool) {
         let (id, version, prefix) = (text(list, "prefixListId"), list["version"].to_string(), prefix.to_string());

@@ -58,6 +58,9 @@ impl ListsRig {
         if entries_of(&list).iter().any(|entry| prefix_of(entry) == Some(prefix)) {
             return Err(NotApplicable("a list holds a prefix once, and ours is there"));
         }
+        if list["entries"].as_object().unwrap().len() as u64 == list["maxEntries"] {
+            self.hand.resize_list(&list, 20);
+        }
         self.hand.change_list(&list, prefix, description, true);
         Ok(())
     }
