@@ -14,7 +14,9 @@
 //! | 404 of group and resource group | which families and tags a rule takes | which singular fields count towards 4,000, reads that lag |
 //! | names of the throttling headers | sizes of the token buckets | bodies of 429 from the buckets, 404 of a rule and of a missing parent |
 //!
-//! Each request runs in one step: the log ([`FakeArm::exchanges`]) has the order in which things took effect.
+//! Each request runs in one step: the log ([`FakeArm::exchanges`]) has the order in which things took effect. Where
+//! the environment names a folder in `FAKE_ARM_DUMP`, every fake leaves its whole log there when it is dropped, for
+//! Microsoft's validator.
 
 mod address;
 mod answer;
@@ -42,6 +44,7 @@ mod throttle;
 mod validate;
 mod world;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +59,9 @@ pub use rule::Rule;
 pub use service_tags::from_download;
 
 use world::World;
+
+/// Names the folder for dumps.
+const DUMP: &str = "FAKE_ARM_DUMP";
 
 /// How a fake is started.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +100,11 @@ impl FakeArm {
         let authority = authority::Authority::new();
         let world = Shared(Arc::new(Mutex::new(World::new(options.behaviour))));
         let server = server::Server::start(authority.tls(), world.clone(), options.control);
-        world.lock().port = server.port();
+        {
+            let mut world = world.lock();
+            world.port = server.port();
+            world.archive = std::env::var_os(DUMP).map(|_| Vec::new());
+        }
         Self { world, ca: authority.pem, server }
     }
 
@@ -209,5 +219,15 @@ impl FakeArm {
     /// If it is not of that form.
     pub fn load(&self, state: Value) {
         self.edit(|network| network.load(state));
+    }
+}
+
+impl Drop for FakeArm {
+    fn drop(&mut self) {
+        let Some(archive) = self.world.lock().archive.take().filter(|archive| !archive.is_empty()) else { return };
+        let Some(folder) = std::env::var_os(DUMP) else { return };
+        let file = Path::new(&folder).join(format!("{}-{}.json", std::process::id(), self.port()));
+        let dump = serde_json::to_vec(&archive).expect("a log is JSON");
+        std::fs::write(&file, dump).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
 }

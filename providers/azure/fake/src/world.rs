@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) clock: Clock,
     pub(crate) port: u16,
+    /// Everything that was ever logged, where somebody asks for a dump.
+    pub(crate) archive: Option<Vec<Exchange>>,
     tokens: Tokens,
     throttle: Throttle,
     behaviour: Behaviour,
@@ -35,6 +37,7 @@ impl World {
             exchanges: Vec::new(),
             clock: Clock::new(behaviour.frozen_clock),
             port: 0,
+            archive: None,
             tokens: Tokens::default(),
             throttle: Throttle::default(),
             behaviour: Behaviour::default(),
@@ -89,6 +92,9 @@ impl World {
     }
 
     fn log(&mut self, exchange: Exchange) {
+        if let Some(archive) = &mut self.archive {
+            archive.push(exchange.clone());
+        }
         self.exchanges.push(exchange);
         self.network.exchanges = self.exchanges.len();
     }
