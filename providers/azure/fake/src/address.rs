@@ -7,9 +7,25 @@ use ipnet::IpNet;
 /// Names of service tags that are known without a Discovery document. Azure knows a few hundred; those of a document
 /// that was put are known besides.
 const TAGS: [&str; 20] = [
-    "ActionGroup", "ApiManagement", "AppService", "AzureActiveDirectory", "AzureCloud", "AzureContainerRegistry",
-    "AzureDevOps", "AzureFrontDoor.Backend", "AzureFrontDoor.Frontend", "AzureKeyVault", "AzureLoadBalancer",
-    "AzureMonitor", "AzureTrafficManager", "EventHub", "GatewayManager", "Internet", "ServiceBus", "Sql", "Storage",
+    "ActionGroup",
+    "ApiManagement",
+    "AppService",
+    "AzureActiveDirectory",
+    "AzureCloud",
+    "AzureContainerRegistry",
+    "AzureDevOps",
+    "AzureFrontDoor.Backend",
+    "AzureFrontDoor.Frontend",
+    "AzureKeyVault",
+    "AzureLoadBalancer",
+    "AzureMonitor",
+    "AzureTrafficManager",
+    "EventHub",
+    "GatewayManager",
+    "Internet",
+    "ServiceBus",
+    "Sql",
+    "Storage",
     "VirtualNetwork",
 ];
 
@@ -97,7 +113,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "any", "192.0.2.7/24", "192.0.2.0/33", "192.0.2", "192.0.2.9-192.0.2.1", "192.0.2.1-2001:db8::1"] {
+        for text in
+            ["", "any", "192.0.2.7/24", "192.0.2.0/33", "192.0.2", "192.0.2.9-192.0.2.1", "192.0.2.1-2001:db8::1"]
+        {
             check(text, None);
         }
         for text in ["NoSuchTag", "Storage.", "Storage.West-Europe", "NoSuchTag.WestEurope"] {

@@ -41,12 +41,10 @@ impl Call {
     pub(crate) fn api_version(&self) -> ApiVersion {
         ApiVersion::new(self.query_value("api-version").unwrap_or_default())
     }
-
-    pub(crate) fn is_write(&self) -> bool {
-        self.method != "GET" && self.method != "HEAD"
-    }
 }
 
 fn value_of(form: &[u8], name: &str) -> Option<String> {
-    form_urlencoded::parse(form).find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value.into_owned())
+    form_urlencoded::parse(form)
+        .find(|(other, _)| other.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.into_owned())
 }

@@ -155,7 +155,10 @@ impl FaultKind {
 
     /// 412 as for an old ETag.
     pub fn precondition_failed() -> Self {
-        let detail = ("PreconditionFailedEtagMismatch".to_owned(), "Etag provided in if-match header does not match.".to_owned());
+        let detail = (
+            "PreconditionFailedEtagMismatch".to_owned(),
+            "Etag provided in if-match header does not match.".to_owned(),
+        );
         let Self::Status { status, code, message, retry_after, .. } =
             Self::status(412, "PreconditionFailed", "Precondition failed.", None)
         else {

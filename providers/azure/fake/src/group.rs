@@ -26,7 +26,12 @@ pub(crate) struct Group {
 
 /// Fields of an NSG's properties that only Azure writes, and the rules, which are kept apart.
 const NOT_SENT: [&str; 7] = [
-    "provisioningState", "resourceGuid", "securityRules", "defaultSecurityRules", "networkInterfaces", "subnets",
+    "provisioningState",
+    "resourceGuid",
+    "securityRules",
+    "defaultSecurityRules",
+    "networkInterfaces",
+    "subnets",
     "flowLogs",
 ];
 

@@ -63,7 +63,8 @@ impl Tokens {
 
 fn unauthorized(code: &str, text: &str) -> Answer {
     let challenge = "Bearer authorization_uri=\"https://login.microsoftonline.com/\", error=\"invalid_token\"";
-    Answer::gateway_error(401, code, text).with("WWW-Authenticate", format!("{challenge}, error_description=\"{text}\""))
+    Answer::gateway_error(401, code, text)
+        .with("WWW-Authenticate", format!("{challenge}, error_description=\"{text}\""))
 }
 
 /// The answer to a call for a token, or None where it is no such call.
@@ -86,7 +87,12 @@ fn token(world: &mut World, call: &Call, tenant: &str) -> Answer {
     let (secret, assertion) = (form("client_secret"), form("client_assertion"));
     let differs = |wanted: &Option<String>, given: &str| wanted.as_ref().is_some_and(|wanted| wanted != given);
     if differs(&behaviour.tenant, tenant) {
-        return entra_error(400, "invalid_request", 90002, "Tenant not found. Check to make sure you have the correct tenant ID.");
+        return entra_error(
+            400,
+            "invalid_request",
+            90002,
+            "Tenant not found. Check to make sure you have the correct tenant ID.",
+        );
     }
     if form("grant_type") != "client_credentials" {
         return entra_error(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.");
@@ -125,7 +131,8 @@ fn entra_error(status: u16, error: &str, code: u32, text: &str) -> Answer {
 }
 
 fn managed(world: &mut World, call: &Call) -> Answer {
-    let refused = |status, text: &str| Answer::json(status, json!({"error": "invalid_request", "error_description": text}));
+    let refused =
+        |status, text: &str| Answer::json(status, json!({"error": "invalid_request", "error_description": text}));
     if call.path.starts_with("/metadata/") && call.header("metadata") != Some("true") {
         return refused(400, "Required metadata header not specified");
     }

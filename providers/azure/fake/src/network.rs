@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::answer::Answer;
@@ -54,11 +54,17 @@ pub struct Snapshot {
     /// How many exchanges had been logged before: the one at this place in the log made it, if not a third party did.
     pub exchange: usize,
     /// In the order in which they were added. Empty once the NSG is gone.
+    #[serde(serialize_with = "plainly")]
     pub rules: Vec<Arc<Rule>>,
     /// Of the NSG and all its rules.
     pub etag: String,
     /// `Updating`, `Succeeded`, `Failed` or `Deleting`, and `Deleted` for an NSG that is gone.
     pub provisioning_state: String,
+}
+
+/// serde serialises no `Arc` without a feature that other crates would get too.
+fn plainly<S: Serializer>(rules: &[Arc<Rule>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(rules.iter().map(Arc::as_ref))
 }
 
 /// A resource group.

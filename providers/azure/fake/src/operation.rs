@@ -50,7 +50,8 @@ pub(crate) struct Before {
 impl Operation {
     /// The path and query to poll. `kind` is `operations` or `operationResults`.
     pub(crate) fn address(&self, kind: &str) -> String {
-        let (subscription, location, id, version) = (&self.nsg.subscription, &self.location, &self.id, self.version.as_str());
+        let (subscription, location, id, version) =
+            (&self.nsg.subscription, &self.location, &self.id, self.version.as_str());
         let signature = if self.version.signs_operations() { format!("&{}", self.signature()) } else { String::new() };
         format!(
             "/subscriptions/{subscription}/providers/Microsoft.Network/locations/{location}/{kind}/{id}\

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api_version::ApiVersion;
 use crate::network::{NsgName, Snapshot};
-use crate::rule::Rule;
+use crate::rule::{LISTS, Rule};
 
 const KIND: &str = "Microsoft.Network/networkSecurityGroups";
 
@@ -47,8 +47,7 @@ pub(crate) fn default_rules(nsg: &NsgName, snapshot: &Snapshot, version: &ApiVer
 fn child(nsg: &NsgName, kind: &str, rule: &Rule, snapshot: &Snapshot, version: &ApiVersion) -> Value {
     let mut properties = rule.properties.clone();
     properties.insert("provisioningState".to_owned(), json!(snapshot.provisioning_state));
-    let lists = ["sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes"];
-    for list in lists {
+    for list in LISTS {
         if version.has_lists() {
             properties.entry(list).or_insert_with(|| json!([]));
         } else {

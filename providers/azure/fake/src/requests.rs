@@ -88,7 +88,8 @@ impl Request<'_> {
     }
 
     fn remove_resource_group(&mut self, subscription: &str, name: &str) -> Answer {
-        let gone: Vec<NsgName> = self.world.network.list(subscription, Some(name)).map(|group| group.name.clone()).collect();
+        let gone: Vec<NsgName> =
+            self.world.network.list(subscription, Some(name)).map(|group| group.name.clone()).collect();
         for nsg in gone {
             self.world.network.delete_nsg(&nsg);
         }
@@ -131,7 +132,9 @@ impl Request<'_> {
             && !group.location.eq_ignore_ascii_case(&wanted.location)
         {
             let (id, at) = (nsg.id(), &group.location);
-            let text = format!("The resource '{id}' already exists in location '{at}'. A resource with the same name cannot be created in location '{location}'.");
+            let text = format!(
+                "The resource '{id}' already exists in location '{at}'. A resource with the same name cannot be created in location '{location}'."
+            );
             return Err(Answer::gateway_error(409, "InvalidResourceLocation", text));
         }
         self.expect_conditions(nsg, &nsg.id(), existing.is_some())?;
@@ -209,7 +212,11 @@ impl Request<'_> {
         } else {
             self.begin(nsg, What::PutRule(rule.name.clone()), |group| group.now.rules = rules)
         };
-        let shown = self.world.network.get(nsg).map_or(Value::Null, |group| group.render_rule(&rule, &group.now, &self.version));
+        let shown = self
+            .world
+            .network
+            .get(nsg)
+            .map_or(Value::Null, |group| group.render_rule(&rule, &group.now, &self.version));
         Ok(self.name_operation(Answer::json(if old.is_some() { 200 } else { 201 }, shown), begun.as_ref()))
     }
 
@@ -230,7 +237,8 @@ impl Request<'_> {
         let (group, snapshot) = self.seen(nsg)?;
         let all = render::default_rules(&group.name, &snapshot, &self.version);
         let Some(name) = name else { return Ok(self.page_of(&all)) };
-        let found = all.into_iter().find(|rule| rule["name"].as_str().is_some_and(|other| other.eq_ignore_ascii_case(name)));
+        let found =
+            all.into_iter().find(|rule| rule["name"].as_str().is_some_and(|other| other.eq_ignore_ascii_case(name)));
         found.map(|rule| Answer::json(200, rule)).ok_or_else(|| no_child(nsg, "defaultSecurityRules", name))
     }
 
@@ -278,7 +286,8 @@ impl Request<'_> {
 
     fn begin(&mut self, nsg: &NsgName, what: What, change: impl FnOnce(&mut Group)) -> Option<Operation> {
         let faults = self.faults;
-        let slow = faults.iter().find_map(|fault| if let FaultKind::Polls(polls) = fault { Some(*polls) } else { None });
+        let slow =
+            faults.iter().find_map(|fault| if let FaultKind::Polls(polls) = fault { Some(*polls) } else { None });
         let polls = slow.unwrap_or(self.world.behaviour().polls);
         let before = self.world.network.get(nsg).map(Group::before);
         let begun = self.world.network.begin(nsg, what, polls, &self.version, change);
@@ -318,7 +327,10 @@ impl Request<'_> {
     }
 
     fn address(&self, operation: &Operation, kind: &str) -> String {
-        let other = self.faults.iter().find_map(|fault| if let FaultKind::OperationHost(url) = fault { Some(url) } else { None });
+        let other = self
+            .faults
+            .iter()
+            .find_map(|fault| if let FaultKind::OperationHost(url) = fault { Some(url) } else { None });
         let url = other.cloned().unwrap_or_else(|| self.world.url());
         format!("{url}{}", operation.address(kind))
     }
@@ -326,9 +338,11 @@ impl Request<'_> {
     /// An NSG as a read shows it. Reading is a step towards the end of an operation under way.
     fn seen(&mut self, nsg: &NsgName) -> Result<(Group, Snapshot), Answer> {
         self.world.network.step(nsg);
-        let stale = self.faults.iter().find_map(|fault| if let FaultKind::Stale(back) = fault { Some(*back) } else { None });
+        let stale =
+            self.faults.iter().find_map(|fault| if let FaultKind::Stale(back) = fault { Some(*back) } else { None });
         let group = self.expect_group(nsg)?;
-        let snapshot = stale.and_then(|back| self.world.network.earlier(nsg, back)).unwrap_or_else(|| group.now.clone());
+        let snapshot =
+            stale.and_then(|back| self.world.network.earlier(nsg, back)).unwrap_or_else(|| group.now.clone());
         Ok((group, snapshot))
     }
 
@@ -348,7 +362,8 @@ impl Request<'_> {
     fn body(&self) -> Result<Value, Answer> {
         let kind = self.call.header("content-type").unwrap_or_default();
         if !kind.starts_with("application/json") {
-            let text = format!("The content media type '{kind}' is not supported. Only 'application/json' is supported.");
+            let text =
+                format!("The content media type '{kind}' is not supported. Only 'application/json' is supported.");
             return Err(Answer::gateway_error(415, "UnsupportedMediaType", text));
         }
         let body = self.call.json().filter(Value::is_object);
@@ -358,7 +373,8 @@ impl Request<'_> {
     fn location(&self, body: &Value) -> Result<String, Answer> {
         let _ = self;
         let location = body.get("location").and_then(Value::as_str).filter(|location| !location.is_empty());
-        let missing = || Answer::gateway_error(400, "LocationRequired", "The location property is required for this definition.");
+        let missing =
+            || Answer::gateway_error(400, "LocationRequired", "The location property is required for this definition.");
         location.map(str::to_owned).ok_or_else(missing)
     }
 
@@ -405,7 +421,8 @@ impl Request<'_> {
 
     /// If-Match and If-None-Match, against the ETag that a group and its rules share.
     fn expect_conditions(&self, nsg: &NsgName, id: &str, exists: bool) -> Result<(), Answer> {
-        let etag = self.world.network.get(nsg).filter(|_| exists).map(|group| group.now.etag.clone()).unwrap_or_default();
+        let etag =
+            self.world.network.get(nsg).filter(|_| exists).map(|group| group.now.etag.clone()).unwrap_or_default();
         let bare = |value: &str| value.trim_start_matches("W/").trim_matches('"').to_owned();
         if let Some(wanted) = self.call.header("if-match")
             && !(exists && (wanted == "*" || bare(wanted) == bare(&etag)))

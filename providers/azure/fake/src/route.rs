@@ -6,20 +6,50 @@ use crate::network::NsgName;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// A resource group itself.
-    ResourceGroup { subscription: String, name: String },
+    ResourceGroup {
+        subscription: String,
+        name: String,
+    },
     /// The end of a resource group's removal.
-    Removal { subscription: String },
+    Removal {
+        subscription: String,
+    },
     /// All NSGs of a subscription or a resource group.
-    Groups { subscription: String, resource_group: Option<String> },
-    Group { nsg: Name },
-    Rules { nsg: Name },
-    Rule { nsg: Name, rule: String },
-    DefaultRules { nsg: Name },
-    DefaultRule { nsg: Name, rule: String },
-    ServiceTags { subscription: String },
-    ServiceTagDetails { subscription: String },
-    Operation { subscription: String, id: String },
-    OperationResult { subscription: String, id: String },
+    Groups {
+        subscription: String,
+        resource_group: Option<String>,
+    },
+    Group {
+        nsg: Name,
+    },
+    Rules {
+        nsg: Name,
+    },
+    Rule {
+        nsg: Name,
+        rule: String,
+    },
+    DefaultRules {
+        nsg: Name,
+    },
+    DefaultRule {
+        nsg: Name,
+        rule: String,
+    },
+    ServiceTags {
+        subscription: String,
+    },
+    ServiceTagDetails {
+        subscription: String,
+    },
+    Operation {
+        subscription: String,
+        id: String,
+    },
+    OperationResult {
+        subscription: String,
+        id: String,
+    },
 }
 
 /// The parts of an NSG's name, comparable as they are written.
@@ -141,7 +171,10 @@ fn decoded(part: &str) -> String {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let hex = tail
+            .get(..2)
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         if let (b'%', Some(value)) = (byte, hex) {
             bytes.push(value);
             rest = &tail[2..];
@@ -183,7 +216,9 @@ mod tests {
 
     #[test]
     fn other_paths_name_nothing() {
-        for path in ["/", "/subscriptions", "/subscriptions/s", "/providers/Microsoft.Network", "/subscriptions/s/providers"] {
+        for path in
+            ["/", "/subscriptions", "/subscriptions/s", "/providers/Microsoft.Network", "/subscriptions/s/providers"]
+        {
             check(path, None);
         }
         let nsg = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/networkSecurityGroups";

@@ -12,6 +12,10 @@ pub struct Rule {
     pub properties: Map<String, Value>,
 }
 
+/// Lists that answers show empty where nothing was sent.
+pub(crate) const LISTS: [&str; 4] =
+    ["sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes"];
+
 impl Rule {
     /// A rule of these properties.
     ///
@@ -43,8 +47,8 @@ impl Rule {
     pub(crate) fn from_body(name: &str, body: &Value) -> Option<Self> {
         let mut properties = body.get("properties")?.as_object()?.clone();
         properties.remove("provisioningState");
-        // An explicit null is a field that was not sent.
-        properties.retain(|_, value| !value.is_null());
+        // An explicit null is a field that was not sent, and so is an empty list, which answers show in its place.
+        properties.retain(|field, value| !value.is_null() && !(LISTS.contains(&field.as_str()) && *value == json!([])));
         Some(Self { name: name.to_owned(), properties })
     }
 

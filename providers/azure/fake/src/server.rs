@@ -118,7 +118,10 @@ impl std::error::Error for Cut {}
 
 async fn read(request: Request<Incoming>, secure: bool) -> Option<Call> {
     let (head, body) = request.into_parts();
-    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let headers = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let headers = headers.collect();
     Some(Call {
         method: head.method.to_string(),
@@ -145,7 +148,8 @@ async fn answer(world: &Shared, call: &Call) -> Result<Response<AnswerBody>, Cut
         }
         return Err(Cut);
     }
-    let (cut, hang) = (has(|fault| matches!(fault, FaultKind::CutAfter)), has(|fault| matches!(fault, FaultKind::HangAfter)));
+    let (cut, hang) =
+        (has(|fault| matches!(fault, FaultKind::CutAfter)), has(|fault| matches!(fault, FaultKind::HangAfter)));
     let torn = has(|fault| matches!(fault, FaultKind::CutMiddle));
     let answer = world.lock().serve(call, &faults, !(cut || hang || torn));
     for fault in &faults {

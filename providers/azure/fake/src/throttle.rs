@@ -51,7 +51,13 @@ pub(crate) struct Throttle(HashMap<(String, Kind), (u64, Duration)>);
 
 impl Throttle {
     /// Takes one call out; the seconds to wait where nothing is left.
-    pub(crate) fn take(&mut self, buckets: &Buckets, subscription: &str, kind: Kind, now: Duration) -> Result<u32, u64> {
+    pub(crate) fn take(
+        &mut self,
+        buckets: &Buckets,
+        subscription: &str,
+        kind: Kind,
+        now: Duration,
+    ) -> Result<u32, u64> {
         let Bucket { size, per_second } = kind.bucket(buckets);
         let full = u64::from(size) * 1000;
         let (level, since) = self.0.entry((subscription.to_lowercase(), kind)).or_insert((full, now));

@@ -51,12 +51,18 @@ pub(crate) fn rules(nsg: &str, rules: &[Arc<Rule>], changed: Option<&str>, limit
     let mut names = HashSet::new();
     if let Some(twice) = rules.iter().find(|rule| !names.insert(rule.name.to_lowercase())) {
         let name = &twice.name;
-        return refuse("DuplicateResourceName", format!("Resource {nsg} has two child resources with the same name ({name})."));
+        return refuse(
+            "DuplicateResourceName",
+            format!("Resource {nsg} has two child resources with the same name ({name})."),
+        );
     }
     priorities(rules)?;
     if rules.len() > limits.max_rules {
         let most = limits.max_rules;
-        return refuse("SecurityRuleCountLimitReached", format!("A security group cannot have more than {most} security rules."));
+        return refuse(
+            "SecurityRuleCountLimitReached",
+            format!("A security group cannot have more than {most} security rules."),
+        );
     }
     for side in [&SOURCE, &DESTINATION] {
         let count: usize = rules.iter().map(|rule| prefixes_of(rule, side, limits.tags)).sum();
@@ -146,7 +152,8 @@ impl Check<'_> {
         self.one_of("direction", "Direction", &["Inbound", "Outbound"])?;
         let priority = self.rule.priority().unwrap_or(0);
         if !(100..=4096).contains(&priority) {
-            let text = format!("Security rule has invalid Priority. Value provided: {priority} Allowed range 100-4096.");
+            let text =
+                format!("Security rule has invalid Priority. Value provided: {priority} Allowed range 100-4096.");
             return refuse("SecurityRuleInvalidPriority", text);
         }
         if self.rule.text("description").is_some_and(|text| text.chars().count() > 140) {
@@ -168,7 +175,16 @@ impl Check<'_> {
 
     /// Wrong JSON types are told by the parser, before the rule is looked at.
     fn types(&self) -> Verdict {
-        let text = ["protocol", "access", "direction", "description", SOURCE.one, SOURCE.port, DESTINATION.one, DESTINATION.port];
+        let text = [
+            "protocol",
+            "access",
+            "direction",
+            "description",
+            SOURCE.one,
+            SOURCE.port,
+            DESTINATION.one,
+            DESTINATION.port,
+        ];
         let lists = [SOURCE.list, SOURCE.ports, DESTINATION.list, DESTINATION.ports];
         for (field, value) in &self.rule.properties {
             let wrong = (text.contains(&field.as_str()) && !value.is_string())
@@ -189,7 +205,13 @@ impl Check<'_> {
             return Ok(());
         }
         let code = format!("SecurityRuleInvalid{title}");
-        refuse(&code, format!("Security rule has invalid {title}. Value provided: {value} Allowed values: {}.", allowed.join(", ")))
+        refuse(
+            &code,
+            format!(
+                "Security rule has invalid {title}. Value provided: {value} Allowed values: {}.",
+                allowed.join(", ")
+            ),
+        )
     }
 
     fn ports(&self, side: &Side) -> Verdict {
@@ -255,7 +277,8 @@ impl Check<'_> {
     }
 
     fn overlaps(&self, side: &Side, texts: &[&str], addresses: &[Address]) -> Verdict {
-        let mut bounds: Vec<_> = addresses.iter().zip(texts).filter_map(|(one, text)| Some((one.bounds()?, text))).collect();
+        let mut bounds: Vec<_> =
+            addresses.iter().zip(texts).filter_map(|(one, text)| Some((one.bounds()?, text))).collect();
         bounds.sort_by_key(|((from, to), _)| (*from, std::cmp::Reverse(*to)));
         // Sorted by their starts, those that overlap include two neighbours that do.
         let Some(pair) = bounds.windows(2).find(|pair| pair[1].0.0 <= pair[0].0.1) else { return Ok(()) };

@@ -40,7 +40,12 @@ fn a_put_of_the_group_honours_if_match() {
     let detail = &refused.body["error"]["details"][0];
     assert_eq!(detail["code"], json!("PreconditionFailedEtagMismatch"));
     let text = detail["message"].as_str().unwrap();
-    assert_eq!(text, format!("Etag provided in if-match header W/\"invalid\" does not match etag {etag} of resource {GROUP} in NRP data store."));
+    assert_eq!(
+        text,
+        format!(
+            "Etag provided in if-match header W/\"invalid\" does not match etag {etag} of resource {GROUP} in NRP data store."
+        )
+    );
     let reply = put_if(&rig, GROUP, ("if-match", &etag), wanted.clone()).expect(200);
     rig.poll(&reply.operation());
     // It is the old one now.

@@ -146,7 +146,8 @@ fn a_read_may_lag() {
 #[test]
 fn the_log_has_no_secrets() {
     let rig = Rig::new();
-    let form = [("grant_type", "client_credentials"), ("client_id", "me"), ("client_secret", "hush"), ("scope", "x/.default")];
+    let form =
+        [("grant_type", "client_credentials"), ("client_id", "me"), ("client_secret", "hush"), ("scope", "x/.default")];
     let token = rig.post_form("/tenant/oauth2/v2.0/token", &form).expect(200).body["access_token"].clone();
     let token = token.as_str().unwrap().to_owned();
     rig.try_call("GET", GROUP, &[("authorization", &format!("Bearer {token}"))], None).unwrap().expect(200);
@@ -166,10 +167,13 @@ fn the_log_tells_everything_in_order() {
     let exchanges = rig.arm.exchanges();
     let brief: Vec<(&str, bool, Option<&str>)> =
         exchanges.iter().map(|one| (one.method.as_str(), one.is_write(), one.action.as_deref())).collect();
-    assert_eq!(brief, [
-        ("PUT", true, Some("Microsoft.Network/networkSecurityGroups/securityRules/write")),
-        ("GET", false, Some("Microsoft.Network/networkSecurityGroups/read")),
-    ]);
+    assert_eq!(
+        brief,
+        [
+            ("PUT", true, Some("Microsoft.Network/networkSecurityGroups/securityRules/write")),
+            ("GET", false, Some("Microsoft.Network/networkSecurityGroups/read")),
+        ]
+    );
     assert_eq!(exchanges[0].request_body, Some(body(200)));
     assert_eq!(exchanges[0].query, "api-version=2024-03-01");
     assert_eq!(exchanges[0].request_header("Content-Type"), Some("application/json"));

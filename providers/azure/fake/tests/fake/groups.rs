@@ -13,14 +13,17 @@ fn a_group_shows_its_default_rules() {
         .iter()
         .map(|rule| (rule["name"].as_str().unwrap(), rule["properties"]["priority"].as_i64().unwrap()))
         .collect();
-    assert_eq!(brief, [
-        ("AllowVnetInBound", 65000),
-        ("AllowAzureLoadBalancerInBound", 65001),
-        ("DenyAllInBound", 65500),
-        ("AllowVnetOutBound", 65000),
-        ("AllowInternetOutBound", 65001),
-        ("DenyAllOutBound", 65500),
-    ]);
+    assert_eq!(
+        brief,
+        [
+            ("AllowVnetInBound", 65000),
+            ("AllowAzureLoadBalancerInBound", 65001),
+            ("DenyAllInBound", 65500),
+            ("AllowVnetOutBound", 65000),
+            ("AllowInternetOutBound", 65001),
+            ("DenyAllOutBound", 65500),
+        ]
+    );
     assert_eq!(shown.header("etag"), Some(shown.etag()));
     assert!(defaults.iter().all(|rule| rule["etag"] == shown.body["etag"]));
     let one = rig.get(&format!("{GROUP}/defaultSecurityRules/DenyAllInBound")).expect(200);
@@ -38,8 +41,12 @@ fn a_put_replaces_all_rules() {
     let reply = rig.call("PUT", GROUP, Some(wanted)).expect(200);
     rig.poll(&reply.operation());
     let shown = rig.get(GROUP).expect(200).body;
-    let names: Vec<&str> =
-        shown["properties"]["securityRules"].as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = shown["properties"]["securityRules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["ours"]);
     assert_eq!(shown["properties"]["flushConnection"], json!(true));
 }
@@ -169,7 +176,8 @@ fn bodies_must_be_json_objects() {
     rig.call("PUT", &rule_path("ours"), Some(json!({}))).expect_error(400, "InvalidRequestContent");
     rig.try_call("PUT", &rule_path("ours"), &[], None).unwrap().expect_error(415, "UnsupportedMediaType");
     rig.call("POST", &rule_path("ours"), Some(body(200))).expect_error(405, "HttpMethodNotSupported");
-    rig.get("/subscriptions/sub/resourceGroups/net/providers/Microsoft.Compute/x/y").expect_error(404, "InvalidResourceType");
+    rig.get("/subscriptions/sub/resourceGroups/net/providers/Microsoft.Compute/x/y")
+        .expect_error(404, "InvalidResourceType");
 }
 
 #[test]

@@ -57,7 +57,8 @@ fn a_client_gets_a_token_for_its_secret() {
 fn a_client_gets_a_token_for_its_assertion() {
     let kind = ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     let given = [("client_secret", ""), ("client_assertion", "jwt"), kind];
-    let behaviour = |assertion: &str| Behaviour { client_assertion: Some(assertion.to_owned()), ..Behaviour::default() };
+    let behaviour =
+        |assertion: &str| Behaviour { client_assertion: Some(assertion.to_owned()), ..Behaviour::default() };
     check(behaviour("jwt"), &given, Ok(()));
     check(behaviour("other"), &given, Err(700_211));
     check(behaviour("jwt"), &given[..2], Err(700_211));
@@ -86,9 +87,13 @@ fn a_token_expires_by_the_fakes_clock() {
 
 #[test]
 fn a_token_of_another_audience_is_refused() {
-    let rig = Rig::with(Behaviour { audience: Some("https://management.azure.com".to_owned()), ..Behaviour::default() });
-    for (scope, status) in [("https://management.azure.com/.default", 200), ("https://graph.microsoft.com/.default", 401)] {
-        let form = [("grant_type", "client_credentials"), ("client_id", "me"), ("client_secret", "s"), ("scope", scope)];
+    let rig =
+        Rig::with(Behaviour { audience: Some("https://management.azure.com".to_owned()), ..Behaviour::default() });
+    for (scope, status) in
+        [("https://management.azure.com/.default", 200), ("https://graph.microsoft.com/.default", 401)]
+    {
+        let form =
+            [("grant_type", "client_credentials"), ("client_id", "me"), ("client_secret", "s"), ("scope", scope)];
         let token = rig.post_form(TOKEN, &form).expect(200).body["access_token"].clone();
         let bearer = format!("Bearer {}", token.as_str().unwrap());
         rig.try_call("GET", GROUP, &[("authorization", &bearer)], None).unwrap().expect(status);
@@ -109,7 +114,8 @@ fn a_managed_identity_gets_a_token() {
     rig.try_call("GET", GROUP, &[("authorization", &bearer)], None).unwrap().expect(200);
 
     rig.arm.set(Behaviour::default());
-    let machine = format!("{}?{query}", rig.arm.identity_endpoint().replace("/msi/token", "/metadata/identity/oauth2/token"));
+    let machine =
+        format!("{}?{query}", rig.arm.identity_endpoint().replace("/msi/token", "/metadata/identity/oauth2/token"));
     rig.try_call("GET", &machine, &[], None).unwrap().expect(400);
     rig.try_call("GET", &machine, &[("metadata", "true")], None).unwrap().expect(200);
 }

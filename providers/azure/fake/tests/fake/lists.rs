@@ -70,9 +70,12 @@ fn a_download_becomes_a_discovery_document() {
     let shown = rig.get(TAGS).expect(200).body;
     assert_eq!(shown["changeNumber"], json!("63"));
     assert_eq!(shown["id"], json!("/subscriptions/sub/providers/Microsoft.Network/serviceTags/public"));
-    assert_eq!(shown["values"][1]["properties"], json!({
-        "changeNumber": "1", "region": "", "systemService": "X", "addressPrefixes": ["192.0.2.0/24"],
-    }));
+    assert_eq!(
+        shown["values"][1]["properties"],
+        json!({
+            "changeNumber": "1", "region": "", "systemService": "X", "addressPrefixes": ["192.0.2.0/24"],
+        })
+    );
     assert_eq!(shown["nextLink"], Value::Null);
 }
 

@@ -60,7 +60,13 @@ fn another_group_is_not_in_the_way() {
 fn the_address_is_signed_and_used_as_it_is() {
     let rig = Rig::new();
     let address = rig.put_rule("ours", body(200)).expect(201).operation();
-    assert!(address.starts_with(&format!("{}/subscriptions/sub/providers/Microsoft.Network/locations/westeurope/operations/", rig.arm.url())), "{address}");
+    assert!(
+        address.starts_with(&format!(
+            "{}/subscriptions/sub/providers/Microsoft.Network/locations/westeurope/operations/",
+            rig.arm.url()
+        )),
+        "{address}"
+    );
     let (bare, _) = address.split_once("&t=").unwrap();
     rig.get(bare).expect_error(400, "InvalidOperationAddress");
     rig.get(&address.replace("&h=", "&h=x")).expect_error(400, "InvalidOperationAddress");
@@ -120,7 +126,8 @@ fn an_operation_may_fail() {
     for applied in [false, true] {
         let rig = Rig::new();
         rig.put_rule_whole("ours", body(200));
-        let kind = FaultKind::FailOperation { code: "NetcfgInternalError".to_owned(), message: "no".to_owned(), applied };
+        let kind =
+            FaultKind::FailOperation { code: "NetcfgInternalError".to_owned(), message: "no".to_owned(), applied };
         rig.arm.fault(Fault::new("PUT", "securityRules", kind));
         let reply = rig.put_rule("ours", body(300)).expect(200);
         let (_, last) = rig.poll(&reply.operation());
@@ -170,12 +177,15 @@ fn every_state_is_kept() {
     let states = rig.arm.states("SUB", "net", "hub");
     let brief: Vec<(&str, usize, usize)> =
         states.iter().map(|state| (state.provisioning_state.as_str(), state.rules.len(), state.exchange)).collect();
-    assert_eq!(brief, [
-        ("Succeeded", 0, 0),
-        ("Succeeded", 1, 0),
-        ("Updating", 2, 0),
-        ("Succeeded", 2, 2),
-        ("Deleting", 2, 3),
-        ("Deleted", 0, 5),
-    ]);
+    assert_eq!(
+        brief,
+        [
+            ("Succeeded", 0, 0),
+            ("Succeeded", 1, 0),
+            ("Updating", 2, 0),
+            ("Succeeded", 2, 2),
+            ("Deleting", 2, 3),
+            ("Deleted", 0, 5),
+        ]
+    );
 }

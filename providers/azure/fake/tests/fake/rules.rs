@@ -30,7 +30,9 @@ fn the_usual_rule_is_taken() {
 
 #[test]
 fn priorities_are_100_to_4096() {
-    for (priority, expect) in [(99, "SecurityRuleInvalidPriority"), (100, ""), (4096, ""), (4097, "SecurityRuleInvalidPriority")] {
+    for (priority, expect) in
+        [(99, "SecurityRuleInvalidPriority"), (100, ""), (4096, ""), (4097, "SecurityRuleInvalidPriority")]
+    {
         check(json!({"priority": priority}), expect);
     }
     check(json!({"priority": null}), "SecurityRuleInvalidPriority");
@@ -61,8 +63,13 @@ fn a_description_has_140_characters() {
 
 #[test]
 fn ports_are_ports() {
-    for (port, expect) in [("0", ""), ("65535", ""), ("1-2", ""), ("*", ""), ("65536", "x"), ("2-1", "x"), ("80,81", "x"), ("http", "x")] {
-        check(json!({"destinationPortRange": port}), if expect.is_empty() { "" } else { "SecurityRuleInvalidPortRange" });
+    for (port, expect) in
+        [("0", ""), ("65535", ""), ("1-2", ""), ("*", ""), ("65536", "x"), ("2-1", "x"), ("80,81", "x"), ("http", "x")]
+    {
+        check(
+            json!({"destinationPortRange": port}),
+            if expect.is_empty() { "" } else { "SecurityRuleInvalidPortRange" },
+        );
     }
     check(json!({"destinationPortRange": null, "destinationPortRanges": ["80", "8000-8443"]}), "");
     let list = json!({"destinationPortRange": null, "destinationPortRanges": ["80", "*"]});
@@ -72,7 +79,9 @@ fn ports_are_ports() {
 
 #[test]
 fn addresses_are_prefixes() {
-    for (prefix, expect) in [("192.0.2.0/24", ""), ("192.0.2.7", ""), ("192.0.2.7/24", "x"), ("192.0.2.0/33", "x"), ("NoSuchTag", "x")] {
+    for (prefix, expect) in
+        [("192.0.2.0/24", ""), ("192.0.2.7", ""), ("192.0.2.7/24", "x"), ("192.0.2.0/33", "x"), ("NoSuchTag", "x")]
+    {
         let expect = if expect.is_empty() { "" } else { "SecurityRuleInvalidAddressPrefix" };
         check(json!({"sourceAddressPrefixes": [prefix]}), expect);
     }
@@ -83,7 +92,10 @@ fn tags_and_the_star_stand_alone() {
     for value in ["*", "Internet", "AzureActiveDirectory", "Storage.WestEurope"] {
         check(json!({"sourceAddressPrefixes": null, "sourceAddressPrefix": value}), "");
         check(json!({"sourceAddressPrefixes": [value]}), "SecurityRuleParameterContainsUnsupportedValue");
-        check(json!({"sourceAddressPrefixes": ["192.0.2.0/24", value]}), "SecurityRuleParameterContainsUnsupportedValue");
+        check(
+            json!({"sourceAddressPrefixes": ["192.0.2.0/24", value]}),
+            "SecurityRuleParameterContainsUnsupportedValue",
+        );
     }
 }
 
@@ -126,7 +138,15 @@ fn prefixes_of_a_rule_do_not_overlap() {
 fn names_are_names() {
     let rig = Rig::new();
     let long = "n".repeat(80);
-    for (name, taken) in [("a", true), (long.as_str(), true), ("a_", true), ("a.b-c", true), ("a.", false), ("_a", false), ("a+b", false)] {
+    for (name, taken) in [
+        ("a", true),
+        (long.as_str(), true),
+        ("a_", true),
+        ("a.b-c", true),
+        ("a.", false),
+        ("_a", false),
+        ("a+b", false),
+    ] {
         let reply = rig.put_rule(name, body(200));
         assert_eq!(reply.code() != "InvalidResourceName", taken, "{name}");
         rig.arm.edit(|network| network.delete_rule(&crate::support::hub(), name));
@@ -162,7 +182,9 @@ fn a_group_has_1000_rules() {
 #[test]
 fn all_rules_together_have_4000_prefixes_a_side() {
     let prefixes = |from: u32, count: u32| -> Vec<String> {
-        (from..from + count).map(|index| format!("10.{}.{}.{}/32", index >> 16, (index >> 8) & 255, index & 255)).collect()
+        (from..from + count)
+            .map(|index| format!("10.{}.{}.{}/32", index >> 16, (index >> 8) & 255, index & 255))
+            .collect()
     };
     let rig = Rig::new();
     let theirs = prefixes(0, 2500);
@@ -173,7 +195,11 @@ fn all_rules_together_have_4000_prefixes_a_side() {
     ours["properties"]["sourceAddressPrefixes"] = json!(prefixes(100_000, 1500));
     let refused = rig.put_rule("ours", ours.clone());
     refused.expect_error(400, "SecurityRuleAddressesOrPortsPerSecurityGroupLimitReached");
-    assert!(refused.body["error"]["message"].as_str().unwrap().contains("has 4001 SourceAddressPrefixes"), "{}", refused.body);
+    assert!(
+        refused.body["error"]["message"].as_str().unwrap().contains("has 4001 SourceAddressPrefixes"),
+        "{}",
+        refused.body
+    );
     // Destinations have a limit of their own.
     ours["properties"]["sourceAddressPrefixes"] = json!(prefixes(100_000, 1499));
     ours["properties"].as_object_mut().unwrap().remove("destinationAddressPrefix");

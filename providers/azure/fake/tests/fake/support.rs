@@ -174,5 +174,7 @@ impl Rig {
 
 /// Somebody else's rules: `count` of them, each with its own priority from 1000 on.
 pub(crate) fn foreign(count: u16) -> Vec<Rule> {
-    (0..count).map(|index| Rule::inbound(&format!("other-{index}"), "Allow", 1000 + index, &["Internet"], "443")).collect()
+    (0..count)
+        .map(|index| Rule::inbound(&format!("other-{index}"), "Allow", 1000 + index, &["Internet"], "443"))
+        .collect()
 }

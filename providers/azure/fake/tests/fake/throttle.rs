@@ -18,7 +18,8 @@ const WRITES: &str = "x-ms-ratelimit-remaining-subscription-global-writes";
 #[test]
 fn reads_run_out_and_come_back() {
     let rig = Rig::with(throttled());
-    let left: Vec<Option<String>> = (0..3).map(|_| rig.get(GROUP).expect(200).header(READS).map(str::to_owned)).collect();
+    let left: Vec<Option<String>> =
+        (0..3).map(|_| rig.get(GROUP).expect(200).header(READS).map(str::to_owned)).collect();
     assert_eq!(left, ["2", "1", "0"].map(|left| Some(left.to_owned())));
     let refused = rig.get(GROUP);
     refused.expect_error(429, "SubscriptionRequestsThrottled");
