@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How the fake behaves. Change some of it by `Behaviour { polls: 3, ..arm.behaviour() }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "these are switches, each for itself")]
 pub struct Behaviour {
     /// Whether If-Match is honoured on PUT and DELETE of a single rule. No recording shows it, so it is not, at first.
     pub if_match_on_rules: bool,

@@ -27,6 +27,7 @@ mod body;
 mod call;
 mod clock;
 mod control;
+mod demands;
 mod edit;
 mod exchange;
 mod fault;

@@ -48,7 +48,8 @@ impl Rule {
         let mut properties = body.get("properties")?.as_object()?.clone();
         properties.remove("provisioningState");
         // An explicit null is a field that was not sent, and so is an empty list, which answers show in its place.
-        properties.retain(|field, value| !value.is_null() && !(LISTS.contains(&field.as_str()) && *value == json!([])));
+        let shown_empty = |field: &str, value: &Value| LISTS.contains(&field) && *value == json!([]);
+        properties.retain(|field, value| !(value.is_null() || shown_empty(field, value)));
         Some(Self { name: name.to_owned(), properties })
     }
 

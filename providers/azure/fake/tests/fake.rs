@@ -1,5 +1,7 @@
 //! The fake's own tests: each rule that it keeps and each fault, by real calls over TLS.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps says what it expects")]
+
 #[path = "fake/support.rs"]
 mod support;
 

@@ -110,7 +110,7 @@ fn tokens_expire_in_the_middle() {
     rig.get(GROUP).expect(200);
     rig.put_rule("ours", body(200)).expect_error(401, "ExpiredAuthenticationToken");
     rig.get(GROUP).expect_error(401, "ExpiredAuthenticationToken");
-    let fresh = format!("Bearer {}", rig.arm.token(Duration::from_secs(60)));
+    let fresh = format!("Bearer {}", rig.arm.token(Duration::from_mins(1)));
     rig.try_call("GET", GROUP, &[("authorization", &fresh)], None).unwrap().expect(200);
 }
 

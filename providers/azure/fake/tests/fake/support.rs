@@ -88,7 +88,7 @@ impl Rig {
         let roots = Certificate::from_pem_bundle(arm.ca_pem().as_bytes()).unwrap();
         let http = reqwest::Client::builder().tls_certs_only(roots).build().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let token = arm.token(Duration::from_secs(3600));
+        let token = arm.token(Duration::from_hours(1));
         Self { arm, http, runtime, token }
     }
 
