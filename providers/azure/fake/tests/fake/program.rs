@@ -38,7 +38,7 @@ impl Program {
         Self { child, folder, runtime, http, url }
     }
 
-    fn call(&self, method: &str, path: &str, token: &str, body: Value) -> (u16, Value) {
+    fn call(&self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
         let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url)).bearer_auth(token);
         let request = request.header("content-type", "application/json").body(body.to_string());
         self.runtime.block_on(async {
@@ -50,7 +50,7 @@ impl Program {
 
     #[track_caller]
     fn control(&self, method: &str, path: &str, body: Value) -> Value {
-        let (status, body) = self.call(method, &format!("/_control/{path}"), "", body);
+        let (status, body) = self.call(method, &format!("/_control/{path}"), "", &body);
         assert_eq!(status, 200, "{body}");
         body
     }
@@ -78,7 +78,7 @@ fn the_program_is_controlled_and_keeps_its_state() {
     program.control("PUT", "state", json!({"nsgs": [nsg]}));
     let token = program.control("POST", "token?seconds=60", json!({}))["access_token"].as_str().unwrap().to_owned();
     let version = "?api-version=2024-03-01";
-    let put = |priority| program.call("PUT", &format!("{}{version}", rule_path("ours")), &token, body(priority));
+    let put = |priority| program.call("PUT", &format!("{}{version}", rule_path("ours")), &token, &body(priority));
 
     program.control("PUT", "behaviour", json!({"polls": 0}));
     assert_eq!(program.control("GET", "behaviour", json!({}))["polls"], json!(0));
@@ -92,7 +92,7 @@ fn the_program_is_controlled_and_keeps_its_state() {
 
     let rule = json!({"name": "theirs", "properties": body(300)["properties"]});
     program.control("POST", "edit", json!({"put-rule": {"nsg": nsg, "rule": rule}}));
-    let shown = program.call("GET", &format!("{GROUP}{version}"), &token, Value::Null).1;
+    let shown = program.call("GET", &format!("{GROUP}{version}"), &token, &Value::Null).1;
     assert_eq!(shown["properties"]["securityRules"].as_array().unwrap().len(), 2);
     let states = program.control("GET", "states?subscription=sub&resource_group=net&name=hub", json!({}));
     assert_eq!(states.as_array().unwrap().last().unwrap()["rules"].as_array().unwrap().len(), 2);
@@ -119,7 +119,7 @@ fn mistakes_of_the_control_are_told() {
         ("PUT", "behaviour", json!({"no_such_switch": true})),
         ("POST", "advance", json!({})),
     ] {
-        let (status, answer) = program.call(method, &format!("/_control/{path}"), "", body);
+        let (status, answer) = program.call(method, &format!("/_control/{path}"), "", &body);
         assert_eq!(status, 400, "{path}: {answer}");
     }
 }
