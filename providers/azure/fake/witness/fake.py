@@ -38,8 +38,16 @@ class Fake:
         self.folder = tempfile.TemporaryDirectory()
         at = Path(self.folder.name)
         self.ca = str(at / "ca.pem")
-        port = at / "port"
-        self.process = subprocess.Popen([PROGRAM, "--ca-out", self.ca, "--port-file", str(port), "--control"])
+        self.process = subprocess.Popen(
+            [PROGRAM, "--ca-out", self.ca, "--port-file", str(at / "port"), "--control"], stdout=subprocess.DEVNULL)
+        try:
+            self._begin(at / "port", behaviour)
+        except BaseException:
+            # Who fails to be made is never left by `with`.
+            self.__exit__()
+            raise
+
+    def _begin(self, port, behaviour):
         end = time.monotonic() + 30
         while not port.exists():
             if self.process.poll() is not None or time.monotonic() > end:

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import yaml
@@ -41,12 +42,16 @@ def _go(document):
 def _ruby(document):
     for one in document["http_interactions"]:
         sent, got = one["request"], one["response"]
+        # Forms for tokens, which belong to another server.
+        if sent["uri"].endswith("/oauth2/token"):
+            continue
         yield Exchange(sent["method"].upper(), sent["uri"], _first(sent["headers"]), _json(sent["body"].get("string", "")),
                        got["status"]["code"], _first(got["headers"]), _json(got["body"].get("string", "")))
 
 
 def _net(document):
-    for one in document["Entries"]:
+    # They stand by address, not by time.
+    for one in sorted(document["Entries"], key=lambda one: parsedate_to_datetime(_first(one["ResponseHeaders"])["Date"])):
         yield Exchange(one["RequestMethod"], "https://management.azure.com" + one["RequestUri"], _first(one["RequestHeaders"]),
                        _json(one["RequestBody"]), one["StatusCode"], _first(one["ResponseHeaders"]), _json(one["ResponseBody"]))
 
@@ -59,7 +64,7 @@ def _java(document):
 
 
 def read(path):
-    """The exchanges of a file, without those for tokens."""
+    """The exchanges of a file."""
     path = Path(path)
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".json":
@@ -68,15 +73,25 @@ def read(path):
     else:
         document = yaml.safe_load(text)
         exchanges = _go(document) if "interactions" in document else _ruby(document)
-    return [one for one in exchanges if "/oauth2/token" not in one.url]
+    return list(exchanges)
 
 
-def is_about_groups(exchange):
-    """Whether this is about NSGs, their rules, or what holds them: the fake knows nothing else."""
+def about_groups(exchanges):
+    """Those about NSGs, their rules, or what holds them: the fake knows nothing else. Operations are those begun by
+    such a request."""
+    kept, operations = [], set()
+    for one in exchanges:
+        if one.url in operations or _is_about_groups(one):
+            kept.append(one)
+            named = {name.lower(): value for name, value in one.answer_headers.items()}
+            operations |= {named.get("azure-asyncoperation"), named.get("location")}
+    return kept
+
+
+def _is_about_groups(exchange):
     path = re.sub(r"^https?://[^/]+", "", exchange.url).split("?")[0].lower()
     kinds = (r"/subscriptions/[^/]+/resourcegroups/[^/]+", r"/subscriptions/[^/]+/operationresults/[^/]+",
-             r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?/providers/microsoft.network/networksecuritygroups(/.*)?",
-             r"/subscriptions/[^/]+/providers/microsoft.network/locations/[^/]+/operation(s|results)/[^/]+")
+             r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?/providers/microsoft.network/networksecuritygroups(/.*)?")
     return any(re.fullmatch(kind, path) for kind in kinds)
 
 
@@ -87,7 +102,9 @@ _READ_ONLY = {"id", "etag", "type", "provisioningState", "resourceGuid", "defaul
 def body_from_answer(answer):
     """What must have been sent for such an answer: for recordings that leave it out."""
     if isinstance(answer, dict):
-        return {name: body_from_answer(value) for name, value in answer.items() if name not in _READ_ONLY}
+        # Application security groups are named by their identifiers.
+        return {name: value if name.endswith("ApplicationSecurityGroups") else body_from_answer(value)
+                for name, value in answer.items() if name not in _READ_ONLY}
     if isinstance(answer, list):
         return [body_from_answer(value) for value in answer]
     return answer
