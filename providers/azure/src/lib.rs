@@ -10,7 +10,9 @@
 //! * [`observe`], [`place`]: whose each rule is and what it means, and where each prefix goes.
 //! * [`Goal`], [`Write`]: the next request of a change. `order`: in which order there is never a gap.
 //!
-//! All of this is pure: no clock, no input or output, no SDK.
+//! * [`NetworkSecurityGroup`]: the provider, and the only one here who asks anybody. `error`: what answers mean.
+//!
+//! All but the provider is pure: no clock, no input or output, no SDK.
 //!
 //! # Invariants
 //! Kept by `tests/model`, where a model that shares no code with this crate takes every request.
@@ -21,17 +23,21 @@
 //!   as a whole: that would delete the rules that it does not name.
 //! * **Nothing moves**: one new prefix is one request, and a prefix stays in its rule.
 
+mod error;
 mod foreign;
 mod layout;
 mod observe;
 mod order;
 mod place;
+mod provider;
 mod rule;
 mod settings;
 mod write;
 
+pub use error::{READING, WRITING};
 pub use observe::observe;
 pub use place::place;
+pub use provider::{NameError, NetworkSecurityGroup, Nsg};
 pub use rule::{Group, ReadError, Rule};
 pub use settings::{MOST_PREFIXES, MOST_RULES, PRIORITIES, Ports, Protocol, Settings, SettingsError};
 pub use write::{Goal, Write};

@@ -3,13 +3,14 @@
 //! One write makes, changes or deletes one rule, and takes effect as a whole. An order is looked for step by step: of
 //! the writes that are left, the first after which nobody is missing who was admitted and is to stay, and after which the
 //! group holds no more than it can. What adds comes before what only takes away; where a rule cannot change at once,
-//! it takes in the new first and lets go of the old later.
+//! it takes in the new first and lets go of the old later, and one that holds another's priority moves aside.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tagwall_provider::{Admits, PrefixSet};
 
 use crate::layout::{Part, Scope};
+use crate::rule::everybody;
 use crate::settings::Settings;
 
 /// One of our rules, as far as the order of writes depends on it.
@@ -101,7 +102,24 @@ impl<'a> Path<'a> {
         }
         left.sort_by_key(|write| (class(state, write), write.0));
         let at_once = left.iter().find(|write| self.allows(state, write)).cloned();
-        at_once.or_else(|| self.by_halves(state, &left)).map(Some).ok_or(Stuck)
+        let other = || self.by_halves(state, &left).or_else(|| self.by_parking(state, &left));
+        at_once.or_else(other).map(Some).ok_or(Stuck)
+    }
+
+    /// A rule of ours that stands where another has to, moved out of its way for the time being: after a change of the
+    /// configuration, or where somebody moved rules about.
+    fn by_parking(&self, state: &State, left: &[Write]) -> Option<Write> {
+        let parked = |(part, rule): &Write| {
+            let wanted = rule.as_ref()?.priority;
+            let (holder, standing) = state.iter().find(|(other, rule)| *other != part && rule.priority == wanted)?;
+            self.settings.block().find_map(|priority| {
+                let write = (*holder, Some(Standing { priority, works: true, ..standing.clone() }));
+                let mut after = state.clone();
+                apply(&mut after, &write);
+                (self.allows(state, &write) && self.allows(&after, &(*part, rule.clone()))).then_some(write)
+            })
+        };
+        left.iter().find_map(parked)
     }
 
     /// A rule that takes in the new and keeps the old.
@@ -219,17 +237,22 @@ impl Effect {
                 effect.tags.insert((crate::PROBES.into(), *scope));
             }
         }
-        let mut ranges = Vec::new();
+        let (mut ranges, [everybody, _]) = (Vec::new(), everybody());
         let opening = state.iter().filter(|(part, _)| !matches!(part, Part::Deny(_)));
         for (part, rule) in opening.filter(|(part, rule)| picks(**part, Some(rule))) {
             for admits in &rule.admits {
-                match admits {
-                    Admits::Range(range) => ranges.push(*range),
-                    Admits::ServiceTag(tag) => {
-                        effect.tags.insert((tag.clone(), settings.scope(*part)));
-                    }
-                }
+                let tag = match admits {
+                    // Load balancers are among everybody.
+                    Admits::Range(range) if *range == everybody => crate::PROBES.into(),
+                    Admits::ServiceTag(tag) => tag.clone(),
+                    Admits::Range(_) => continue,
+                };
+                effect.tags.insert((tag, settings.scope(*part)));
             }
+            ranges.extend(rule.admits.iter().filter_map(|admits| match admits {
+                Admits::Range(range) => Some(*range),
+                Admits::ServiceTag(_) => None,
+            }));
         }
         effect.addresses = ranges.into_iter().collect();
         effect

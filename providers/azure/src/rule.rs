@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 use tagwall_provider::{AddressRange, Admits, Family, IpNet, OwnerMark};
 
+use crate::layout::{Part, name};
+use crate::order::Standing;
 use crate::settings::{Ports, Settings};
 
 /// What ARM answered is no network security group.
@@ -197,8 +199,8 @@ impl Rule {
     }
 
     /// What ARM is asked to make of a rule: what tagwall says, and what else `before` had.
-    pub(crate) fn body(settings: &Settings, part: crate::layout::Part, admits: &BTreeSet<Admits>, before: Option<&Self>) -> Value {
-        use crate::layout::{Part, name};
+    pub(crate) fn body(settings: &Settings, part: Part, standing: &Standing, before: Option<&Self>) -> Value {
+        let admits = &standing.admits;
         let mut properties = before.map(|rule| rule.properties.clone()).unwrap_or_default();
         for key in OURS {
             properties.remove(*key);
@@ -209,7 +211,7 @@ impl Rule {
         set("description", json!(settings.mark.to_string()));
         set("direction", json!("Inbound"));
         set("access", json!(if matches!(part, Part::Deny(_)) { "Deny" } else { "Allow" }));
-        set("priority", json!(settings.priority_of(part)));
+        set("priority", json!(standing.priority));
         set("protocol", json!(settings.protocol.name()));
         set("sourcePortRange", json!("*"));
         let ports: Vec<String> = settings.ports.iter().map(ToString::to_string).collect();
@@ -297,7 +299,6 @@ pub(crate) fn everybody() -> [AddressRange; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Part;
 
     fn range(text: &str) -> Address {
         let (first, last) = text.split_once('-').unwrap();
@@ -326,7 +327,8 @@ mod tests {
         }});
         let rule = Rule::read(&shown).unwrap();
         let admits = [Admits::Range("192.0.2.0/24".parse::<IpNet>().unwrap().into())].into();
-        let body = Rule::body(&settings, Part::Chunk(Family::V4, 0), &admits, Some(&rule));
+        let standing = Standing { admits, priority: 200, works: true };
+        let body = Rule::body(&settings, Part::Chunk(Family::V4, 0), &standing, Some(&rule));
         let expected = json!({ "name": "tagwall-edge-web-v4", "properties": {
             "description": "tagwall:edge/web", "direction": "Inbound", "priority": 200, "access": "Allow", "protocol": "Tcp",
             "sourcePortRange": "*", "destinationPortRange": "8443", "sourceAddressPrefixes": ["192.0.2.0/24"],

@@ -21,6 +21,8 @@ pub struct Write {
     pub name: String,
     /// What it shall be; nothing where it goes.
     pub body: Option<Value>,
+    /// Whether no such rule was there.
+    pub is_new: bool,
     /// Its version that the request builds on; empty where there is none.
     pub etag: String,
     /// How many entries come with it.
@@ -106,7 +108,8 @@ impl Write {
         let around = |before: &Standing| after.is_none_or(|after| (before.priority, before.works) != (after.priority, after.works));
         Self {
             name: rule.map_or_else(|| name(&settings.mark, part), |rule| rule.name.clone()),
-            body: after.map(|after| Rule::body(settings, part, &after.admits, rule)),
+            body: after.map(|after| Rule::body(settings, part, after, rule)),
+            is_new: rule.is_none(),
             etag: rule.map(|rule| rule.etag.clone()).unwrap_or_default(),
             added: counted(new.difference(old).count()),
             removed: counted(old.difference(new).count()),

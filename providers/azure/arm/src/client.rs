@@ -168,7 +168,10 @@ impl Client {
         // Never closed.
         let _turn = self.writing.acquire().await.ok();
         let url = self.url(path, api_version)?;
-        let answer = self.call(method, &url, body, condition).await?;
+        let answer = match self.call(method, &url, body, condition).await {
+            Err(ArmError::Status { status: 404, .. }) if method == Method::Delete => return Ok(()),
+            answered => answered?,
+        };
         self.finish(method, &url, answer).await
     }
 
@@ -179,6 +182,11 @@ impl Client {
             Arc::clone(locks.entry(resource.to_ascii_lowercase()).or_default())
         };
         lock.lock_owned().await
+    }
+
+    /// Waits as long as between two looks at an operation.
+    pub async fn pause(&self) {
+        tokio::time::sleep(self.pace.poll).await;
     }
 
     /// How many calls ARM lets us make before it slows us down, as its last answers said.
