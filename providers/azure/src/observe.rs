@@ -44,7 +44,8 @@ pub(crate) fn ours<'a>(settings: &Settings, group: &'a Group) -> BTreeMap<Part, 
 pub(crate) fn state(settings: &Settings, group: &Group) -> State {
     let standing = |(part, rule): (Part, &Rule)| {
         let works = differences(settings, part, rule).is_empty() && !rule.has_failed();
-        (part, Standing { admits: rule.admits(), priority: rule.priority(), works })
+        let opens = rule.allows() && rule.is_inbound();
+        (part, Standing { admits: rule.admits(), priority: rule.priority(), works, opens })
     };
     ours(settings, group).into_iter().map(standing).collect()
 }

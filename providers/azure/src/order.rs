@@ -21,6 +21,15 @@ pub(crate) struct Standing {
     pub(crate) priority: u16,
     /// Whether everything else about it is as it should be. A rule of which that is not so admits nobody for sure.
     pub(crate) works: bool,
+    /// Whether it may admit somebody: not where it denies, or is for outbound connections.
+    pub(crate) opens: bool,
+}
+
+impl Standing {
+    /// A rule as it should be.
+    pub(crate) fn good(part: Part, priority: u16, admits: BTreeSet<Admits>) -> Self {
+        Self { admits, priority, works: true, opens: !matches!(part, Part::Deny(_)) }
+    }
 }
 
 /// Our rules.
@@ -113,7 +122,7 @@ impl<'a> Path<'a> {
             let wanted = rule.as_ref()?.priority;
             let (holder, standing) = state.iter().find(|(other, rule)| *other != part && rule.priority == wanted)?;
             self.settings.block().find_map(|priority| {
-                let write = (*holder, Some(Standing { priority, works: true, ..standing.clone() }));
+                let write = (*holder, Some(Standing::good(*holder, priority, standing.admits.clone())));
                 let mut after = state.clone();
                 apply(&mut after, &write);
                 (self.allows(state, &write) && self.allows(&after, &(*part, rule.clone()))).then_some(write)
@@ -153,7 +162,11 @@ impl<'a> Path<'a> {
     fn opens_gap(&self, after: &State) -> bool {
         let missing = self.kept.without(&Effect::sure(self.settings, after));
         let changed = |part: &Part| after.get(part) != self.from.get(part);
-        let touched = |part: Part| changed(&part) || changed(&Part::Deny(self.settings.scope(part)));
+        let closed = |part: &Part| match (self.from.get(part), after.get(part)) {
+            (Some(before), Some(now)) => now.priority < before.priority || !before.works,
+            (before, now) => before.is_none() && now.is_some(),
+        };
+        let touched = |part: Part| changed(&part) || closed(&Part::Deny(self.settings.scope(part)));
         let lost = Effect::possible(self.settings, self.from, touched);
         !missing.and(&lost).is_empty()
     }
@@ -220,7 +233,8 @@ impl Effect {
         let closes = |part: Part| state.get(&Part::Deny(settings.scope(part))).map(|deny| deny.priority);
         let gets_past = |part: Part, rule: &Standing| closes(part).is_none_or(|deny| rule.priority < deny);
         let surely = |part: Part, rule: &Standing| rule.works && gets_past(part, rule);
-        Self::collect(settings, state, |part, rule| rule.is_none_or(|rule| surely(part, rule)))
+        let opens = |part: Part| !matches!(part, Part::Deny(_));
+        Self::collect(settings, state, |part, rule| opens(part) && rule.is_none_or(|rule| surely(part, rule)))
     }
 
     /// Who may be admitted, by these rules.
@@ -238,8 +252,7 @@ impl Effect {
             }
         }
         let (mut ranges, [everybody, _]) = (Vec::new(), everybody());
-        let opening = state.iter().filter(|(part, _)| !matches!(part, Part::Deny(_)));
-        for (part, rule) in opening.filter(|(part, rule)| picks(**part, Some(rule))) {
+        for (part, rule) in state.iter().filter(|(_, rule)| rule.opens).filter(|(part, rule)| picks(**part, Some(rule))) {
             for admits in &rule.admits {
                 let tag = match admits {
                     // Load balancers are among everybody.

@@ -131,7 +131,7 @@ fn in_order(settings: &Settings, observed: &Observed, before: &Contents, after: 
     let state = |contents: &Contents| -> State {
         let priority = |part: Part| settings.priority_of(part).unwrap_or(0);
         let standing = |(part, admits): (&Part, &BTreeSet<Admits>)| {
-            (*part, Standing { admits: admits.clone(), priority: priority(*part), works: true })
+            (*part, Standing::good(*part, priority(*part), admits.clone()))
         };
         contents.iter().filter(|(_, admits)| !admits.is_empty()).map(standing).collect()
     };

@@ -327,8 +327,9 @@ mod tests {
         }});
         let rule = Rule::read(&shown).unwrap();
         let admits = [Admits::Range("192.0.2.0/24".parse::<IpNet>().unwrap().into())].into();
-        let standing = Standing { admits, priority: 200, works: true };
-        let body = Rule::body(&settings, Part::Chunk(Family::V4, 0), &standing, Some(&rule));
+        let part = Part::Chunk(Family::V4, 0);
+        let standing = Standing::good(part, 200, admits);
+        let body = Rule::body(&settings, part, &standing, Some(&rule));
         let expected = json!({ "name": "tagwall-edge-web-v4", "properties": {
             "description": "tagwall:edge/web", "direction": "Inbound", "priority": 200, "access": "Allow", "protocol": "Tcp",
             "sourcePortRange": "*", "destinationPortRange": "8443", "sourceAddressPrefixes": ["192.0.2.0/24"],

@@ -39,6 +39,7 @@ enum Damage {
 fn damage() -> impl Strategy<Value = Damage> {
     let properties = vec![
         ("access", "Deny"),
+        ("access", "Allow"),
         ("protocol", "*"),
         ("destinationPortRange", "8000-9000"),
         ("destinationPortRange", "22"),
