@@ -163,7 +163,7 @@ impl<'a> Path<'a> {
         let missing = self.kept.without(&Effect::sure(self.settings, after));
         let changed = |part: &Part| after.get(part) != self.from.get(part);
         let closed = |part: &Part| match (self.from.get(part), after.get(part)) {
-            (Some(before), Some(now)) => now.priority < before.priority || !before.works,
+            (Some(before), Some(now)) => now != before && (now.priority < before.priority || !before.works),
             (before, now) => before.is_none() && now.is_some(),
         };
         let touched = |part: Part| changed(&part) || closed(&Part::Deny(self.settings.scope(part)));

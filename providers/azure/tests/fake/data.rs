@@ -46,9 +46,6 @@ pub(crate) fn read(file: &Path) -> serde_json::Value {
     serde_json::from_slice(text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-pub(crate) fn latest() -> Option<serde_json::Value> {
-    Some(read(publications()?.last().unwrap()))
-}
 
 /// What a tag lists.
 pub(crate) fn tag(publication: &serde_json::Value, name: &str) -> PrefixSet {
