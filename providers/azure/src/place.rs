@@ -36,8 +36,9 @@ pub fn place(settings: &Settings, observed: &Observed, desired: &Desired) -> Res
     if let Some(part) = wanted.iter().find(|part| !is_available(observed, **part)) {
         return Err(occupied(settings, observed, *part));
     }
-    let entries = in_order(settings, observed, &before, &after)?;
-    Ok(Steps { skeleton: edits(settings, observed, &before, &after, &wanted), entries })
+    let entries = in_order(settings, observed, &before, &after)
+        .map_err(|order::Stuck| full(settings, observed, &before, &desired.prefixes()))?;
+    Ok(Steps { skeleton: edits(settings, observed, &after, &wanted), entries })
 }
 
 /// The entries of each rule.
@@ -127,7 +128,7 @@ fn has_room(settings: &Settings, contents: &Contents, part: Part) -> bool {
 }
 
 /// The steps in the order in which the rules are written: what a rule takes in, then what it lets go.
-fn in_order(settings: &Settings, observed: &Observed, before: &Contents, after: &Contents) -> Result<Vec<Step>, Refusal> {
+fn in_order(settings: &Settings, observed: &Observed, before: &Contents, after: &Contents) -> Result<Vec<Step>, order::Stuck> {
     let state = |contents: &Contents| -> State {
         let priority = |part: Part| settings.priority_of(part).unwrap_or(0);
         let standing = |(part, admits): (&Part, &BTreeSet<Admits>)| {
@@ -151,8 +152,7 @@ fn in_order(settings: &Settings, observed: &Observed, before: &Contents, after: 
         let priority = settings.priority_of(*part).unwrap_or(apart);
         (*part, Standing { priority, ..rule.clone() })
     }).collect();
-    let writes = order::writes(settings, &from_apart, &to, &limits)
-        .map_err(|order::Stuck| full(settings, observed, before, &PrefixSet::new()))?;
+    let writes = order::writes(settings, &from_apart, &to, &limits)?;
     let mut steps = Vec::new();
     let mut now = from_apart;
     for write in writes {
@@ -166,10 +166,8 @@ fn in_order(settings: &Settings, observed: &Observed, before: &Contents, after: 
     Ok(steps)
 }
 
-/// What is made, mended and deleted around the entries, and what the rules cost.
-fn edits(settings: &Settings, observed: &Observed, before: &Contents, after: &Contents, wanted: &[Part]) -> Vec<SkeletonEdit> {
-    let mut lines: Vec<String> = Vec::new();
-    let has = |contents: &Contents, part: &Part| contents.get(part).is_some_and(|admits| !admits.is_empty());
+/// What is made and mended around the entries, and what the rules cost.
+fn edits(settings: &Settings, observed: &Observed, after: &Contents, wanted: &[Part]) -> Vec<SkeletonEdit> {
     let opens = format!("{} {}", settings.protocol.name().to_uppercase(), joined(&settings.ports));
     let made = |part: Part, what: &str| {
         let (name, to) = (name(&settings.mark, part), settings.destination_of(part));
@@ -181,17 +179,18 @@ fn edits(settings: &Settings, observed: &Observed, before: &Contents, after: &Co
         };
         format!("make rule `{name}`, priority {priority}: {what} {opens} to {to}{cost}")
     };
-    lines.extend(settings.parts().filter(|part| has(after, part) && !has(before, part)).map(|part| made(part, "allows")));
-    match &observed.skeleton {
-        Skeleton::Drifted(drift) => lines.extend(drift.iter().map(|line| format!("mend: {line}"))),
-        Skeleton::Absent => lines.extend(wanted.iter().map(|part| match part {
-            Part::Deny(_) => made(*part, "denies everybody else"),
-            _ => made(*part, "allows load balancers' probes"),
-        })),
-        Skeleton::Intact => {}
-    }
-    let gone = before.keys().filter(|part| !has(after, part));
-    lines.extend(gone.map(|part| format!("delete rule `{}`, which admits nobody any more", name(&settings.mark, *part))));
+    let lines: Vec<String> = match &observed.skeleton {
+        Skeleton::Drifted(drift) => drift.iter().map(|line| format!("mend: {line}")).collect(),
+        Skeleton::Absent => {
+            let skeleton = wanted.iter().map(|part| match part {
+                Part::Deny(_) => made(*part, "denies everybody else"),
+                _ => made(*part, "allows load balancers' probes"),
+            });
+            after.keys().map(|part| made(*part, "allows")).chain(skeleton).collect()
+        }
+        // A rule that comes or goes beside others is seen by its entries.
+        Skeleton::Intact => Vec::new(),
+    };
     lines.into_iter().map(|description| SkeletonEdit { description }).collect()
 }
 

@@ -22,11 +22,9 @@ async fn versions_of_rules_are_honoured() {
     check(Variant::default(), Behaviour { if_match_on_rules: true, ..Behaviour::default() }).await;
 }
 
-/// Operations that are not named: the rule says how it stands.
 #[tokio::test]
-async fn closed_to_everybody_else_and_operations_without_a_name() {
-    let behaviour = Behaviour { operation_headers: false, ..Behaviour::default() };
-    check(Variant { deny: true, ..Variant::default() }, behaviour).await;
+async fn closed_to_everybody_else() {
+    check(Variant { deny: true, ..Variant::default() }, Behaviour::default()).await;
 }
 
 #[tokio::test]

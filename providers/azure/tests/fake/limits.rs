@@ -76,7 +76,7 @@ async fn as_few_writes_as_rules_change() {
     check(&["192.0.2.0/25", "2001:db8::/48"], &["PUT tagwall-edge-web-v4", "PUT tagwall-edge-web-v6"]).await;
     check(&["192.0.2.0/25", "2001:db8::/48"], &[]).await;
     check(&["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/48"], &["PUT tagwall-edge-web-v4"]).await;
-    check(&["192.0.2.0/26", "2001:db8:7::/48"], &["PUT tagwall-edge-web-v6", "PUT tagwall-edge-web-v4"]).await;
+    check(&["192.0.2.0/26", "2001:db8:7::/48"], &["PUT tagwall-edge-web-v4", "PUT tagwall-edge-web-v6"]).await;
     check(&["192.0.2.0/26"], &["DELETE tagwall-edge-web-v6"]).await;
     check(&[], &["DELETE tagwall-edge-web-v4"]).await;
     check(&[], &[]).await;

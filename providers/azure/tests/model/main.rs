@@ -2,7 +2,5 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
-mod foreign;
 mod passes;
-mod placing;
 mod world;

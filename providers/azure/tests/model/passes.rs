@@ -198,7 +198,9 @@ proptest! {
         let mut world = world;
         let settings = settings_of(&world, switches);
         let Ok((_, goal)) = plan(&world, &settings, &desired) else { return Ok(()) };
-        prop_assume!(!has_moved(&world));
+        if has_moved(&world) {
+            return Ok(());
+        }
         go(&mut world, &settings, &goal, &wanted(&desired), made).unwrap();
         let next = try_pass(&mut world, &settings, &desired);
         prop_assert!(matches!(next, Ok(Ok(_))), "what fitted before fits now: {:?}", next);
@@ -209,7 +211,10 @@ proptest! {
     fn two_at_once_leave_no_gap(world in worlds(), switches in switches(), wishes in [wish(), wish()], order in prop::collection::vec(any::<bool>(), 10)) {
         let mut world = world;
         let settings = settings_of(&world, switches);
-        prop_assume!(!has_moved(&world));
+        // Somebody else's rule among ours decides by where a prefix stands.
+        if has_moved(&world) || is_in_the_way(&world) {
+            return Ok(());
+        }
         let goals = wishes.each_ref().map(|desired| plan(&world, &settings, desired).map(|(_, goal)| goal));
         let [Ok(one), Ok(two)] = goals else { return Ok(()) };
         let both: BTreeSet<u8> = wanted(&wishes[0]).intersection(&wanted(&wishes[1])).copied().collect();
