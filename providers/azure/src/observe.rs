@@ -143,7 +143,12 @@ pub(crate) fn joined<T: ToString>(items: &[T]) -> String {
 fn rooms(settings: &Settings, group: &Group, ours: &BTreeMap<Part, &Rule>) -> Vec<Room> {
     let (used, limits) = (group.used().0, limits(settings, group));
     let whole = settings.most_prefixes.saturating_sub(used);
-    let shadows = foreign::others(settings, group).any(|rule| foreign::is_shadowed(settings, rule).is_some());
+    // Whom the end shuts out already, it may go on shutting out: the rule came later.
+    let shadows = |part: Part| {
+        let end = ours.get(&part).filter(|end| differences(settings, part, end).is_empty());
+        let fresh = |rule: &Rule| end.is_none_or(|end| rule.priority() < end.priority());
+        foreign::others(settings, group).any(|rule| foreign::is_shadowed(settings, rule).is_some() && fresh(rule))
+    };
     let names: BTreeSet<Part> =
         foreign::others(settings, group).filter_map(|rule| named(&settings.mark, &rule.name)).collect();
     let available = |part: &Part| {
@@ -152,7 +157,7 @@ fn rooms(settings: &Settings, group: &Group, ours: &BTreeMap<Part, &Rule>) -> Ve
         let there = ours.get(part);
         !names.contains(part)
             && (free || there.is_some_and(holds_it))
-            && !(shadows && matches!(part, Part::Deny(_)) && there.is_none())
+            && !(matches!(part, Part::Deny(_)) && shadows(*part))
     };
     let count = |free: usize| Some(free as u64);
     let room = |part: Part| {

@@ -121,8 +121,16 @@ impl<'a> Path<'a> {
         let parked = |(part, rule): &Write| {
             let wanted = rule.as_ref()?.priority;
             let (holder, standing) = state.iter().find(|(other, rule)| *other != part && rule.priority == wanted)?;
+            let mut admits = standing.admits.clone();
+            if !standing.works {
+                let goal = self.to.get(holder).map(|rule| &rule.admits);
+                admits.retain(|admits| goal.is_some_and(|goal| goal.contains(admits)));
+            }
+            if admits.is_empty() {
+                return None;
+            }
             self.settings.block().find_map(|priority| {
-                let write = (*holder, Some(Standing::good(*holder, priority, standing.admits.clone())));
+                let write = (*holder, Some(Standing::good(*holder, priority, admits.clone())));
                 let mut after = state.clone();
                 apply(&mut after, &write);
                 (self.allows(state, &write) && self.allows(&after, &(*part, rule.clone()))).then_some(write)
@@ -136,7 +144,8 @@ impl<'a> Path<'a> {
         let widened = left.iter().filter_map(|(part, rule)| {
             let (before, after) = (state.get(part)?, rule.as_ref()?);
             let admits = both(&before.admits, &after.admits);
-            let is_step = part.holds_entries() && admits != before.admits && admits != after.admits;
+            // What a broken rule names may have been let in nowhere: mended, it would be.
+            let is_step = part.holds_entries() && before.works && admits != before.admits && admits != after.admits;
             is_step.then(|| (*part, Some(Standing { admits, ..after.clone() })))
         });
         widened.into_iter().find(|write| self.allows(state, write))
