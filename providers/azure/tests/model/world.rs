@@ -244,7 +244,9 @@ pub(crate) fn go(world: &mut World, settings: &Settings, goal: &Goal, wanted: &B
         let now = world.all_let_in();
         let gap: Vec<u8> = let_in.intersection(wanted).filter(|number| !now.contains(number)).copied().collect();
         assert!(gap.is_empty(), "{gap:?} is missing after {write:?} in {:#?}", before.rules);
-        if before.lets_in(None) && at_last.lets_in(None) {
+        // Unless somebody turned our own rule for them into its opposite, which only this pass undoes.
+        let is_turned = |rule: &Value| rule["name"] == format!("{NAMES}probes") && rule["properties"]["access"] == "Deny";
+        if before.lets_in(None) && at_last.lets_in(None) && !before.rules.iter().any(is_turned) {
             assert!(world.lets_in(None), "probes are missing after {write:?}");
         }
         let strange: Vec<u8> = world.named().into_iter().filter(|number| !named.contains(number) && !wanted.contains(number)).collect();
