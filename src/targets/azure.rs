@@ -2,6 +2,7 @@
 
 use tagwall_arm::{Account, Clients, Cloud, CredentialKind};
 use tagwall_azure::{NetworkSecurityGroup, Nsg, Ports, Protocol, Settings};
+use tagwall_provider::OwnerMark;
 
 use super::{Made, runs};
 use crate::config::{self, Backend, Config, Target, azure, raw};
@@ -9,10 +10,9 @@ use crate::report::Failure;
 use crate::source;
 
 pub(super) fn make(clients: &Clients, target: &Target, nsg: &azure::Nsg, config: &Config) -> Made {
-    let azure = |target: &&Target| matches!(target.backend, Backend::AzureNsg(_));
     let ports = runs(&target.ports).map(|(first, last)| Ports { first, last }).collect();
     let settings = Settings {
-        configured: config.targets.iter().filter(azure).map(|target| target.mark.clone()).collect(),
+        configured: configured(config),
         protocol: match target.protocol {
             config::Protocol::Tcp => Protocol::Tcp,
             config::Protocol::Udp => Protocol::Udp,
@@ -24,11 +24,42 @@ pub(super) fn make(clients: &Clients, target: &Target, nsg: &azure::Nsg, config:
         ..Settings::new(target.mark.clone(), ports, nsg.priority)
     };
     settings.check().map_err(|error| Failure::of(&error, None))?;
-    let azure::Nsg { subscription, resource_group, nsg: name, .. } = nsg.clone();
     let account = account(&nsg.account, config.source.cloud);
-    let nsg = Nsg { subscription, resource_group, name };
+    let nsg = of(nsg);
     nsg.check().map_err(|error| Failure::of(&error, None))?;
     Ok(Box::new(NetworkSecurityGroup::new(clients, account, nsg, settings)))
+}
+
+/// One for each group that the configuration names: `-` names no target, and no rule is its own.
+pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
+    let mut seen: Vec<(Account, Nsg)> = Vec::new();
+    let mut sweepers = Vec::new();
+    for target in &config.targets {
+        let Backend::AzureNsg(named) = &target.backend else { continue };
+        let group = (account(&named.account, config.source.cloud), of(named));
+        if seen.contains(&group) {
+            continue;
+        }
+        sweepers.push(sweeper(clients, group.clone(), named.priority, config));
+        seen.push(group);
+    }
+    sweepers
+}
+
+fn sweeper(clients: &Clients, (account, nsg): (Account, Nsg), priority: u16, config: &Config) -> Made {
+    let mark = OwnerMark::new(&config.owner, "-").map_err(|error| Failure::of(&error, None))?;
+    let settings = Settings { configured: configured(config), ..Settings::new(mark, vec![Ports::one(1)], priority) };
+    Ok(Box::new(NetworkSecurityGroup::new(clients, account, nsg, settings)))
+}
+
+fn configured(config: &Config) -> Vec<OwnerMark> {
+    let azure = |target: &&Target| matches!(target.backend, Backend::AzureNsg(_));
+    config.targets.iter().filter(azure).map(|target| target.mark.clone()).collect()
+}
+
+fn of(nsg: &azure::Nsg) -> Nsg {
+    let azure::Nsg { subscription, resource_group, nsg: name, .. } = nsg.clone();
+    Nsg { subscription, resource_group, name }
 }
 
 fn account(account: &azure::Account, of_source: source::Cloud) -> Account {

@@ -62,6 +62,8 @@ impl Providers {
         sweepers.push(nftables::sweeper(config));
         #[cfg(feature = "aws")]
         sweepers.extend(aws::sweepers(&self.aws, config));
+        #[cfg(feature = "azure")]
+        sweepers.extend(azure::sweepers(&self.azure, config));
         sweepers
     }
 }
