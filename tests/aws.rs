@@ -13,14 +13,14 @@ use crate::support::{Addresses, EDGE, Run, World, many, strs, with_namespaces};
 const REGION: &str = "eu-west-1";
 
 /// An emulator on a world's host. It ends with this value.
-struct Aws<'a> {
+pub(crate) struct Aws<'a> {
     world: &'a World,
     process: Child,
     address: String,
 }
 
 impl<'a> Aws<'a> {
-    fn start(world: &'a World) -> Self {
+    pub(crate) fn start(world: &'a World) -> Self {
         let rig = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers/aws/rig");
         let mut command = Command::new(python(&rig));
         command.args(["server.py", "--while-stdin"]).current_dir(&rig).env("AWS_EC2_METADATA_DISABLED", "true");
@@ -56,7 +56,7 @@ impl<'a> Aws<'a> {
     }
 
     /// Makes a security group by somebody else's hand.
-    fn group(&self, name: &str) -> String {
+    pub(crate) fn group(&self, name: &str) -> String {
         let form = format!("Action=CreateSecurityGroup&Version=2016-11-15&GroupName={name}&GroupDescription={name}");
         let headers = format!(
             "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 \
@@ -68,7 +68,7 @@ impl<'a> Aws<'a> {
     }
 
     /// Who may reach port 8443 through a group.
-    fn admitted(&self, group: &str) -> PrefixSet {
+    pub(crate) fn admitted(&self, group: &str) -> PrefixSet {
         let state = self.control("state", &Value::Null);
         let rules = state.as_array().unwrap().iter().flat_map(|region| region["rules"].as_array().unwrap());
         let ours = rules.filter(|rule| rule["groupId"] == group && rule["isEgress"] != true && rule["toPort"] == 8443);
@@ -82,15 +82,20 @@ impl<'a> Aws<'a> {
         log.as_array().unwrap().iter().filter(|call| call["writes"] == true).count()
     }
 
-    /// Runs the program with credentials for this AWS, expecting this exit status.
-    #[track_caller]
-    fn expect(&self, status: i32, arguments: &str) -> Run {
-        let mut command = self.world.command(arguments);
+    /// Gives a command credentials for this AWS.
+    pub(crate) fn credentials(&self, command: &mut Command) {
         command
             .env("AWS_ENDPOINT_URL", &self.address)
             .env("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "secret-of-the-test")
             .env("AWS_EC2_METADATA_DISABLED", "true");
+    }
+
+    /// Runs the program with credentials for this AWS, expecting this exit status.
+    #[track_caller]
+    fn expect(&self, status: i32, arguments: &str) -> Run {
+        let mut command = self.world.command(arguments);
+        self.credentials(&mut command);
         let run = self.world.finish(&mut command);
         assert_eq!(run.status, status, "tagwall {arguments}: {}", self.world.telling(&run));
         assert!(!format!("{}{}", run.stdout, run.stderr).contains("secret-of-the-test"));
@@ -118,12 +123,12 @@ fn python(rig: &Path) -> PathBuf {
     folder.join("bin/python")
 }
 
-fn set(prefixes: &[String]) -> PrefixSet {
+pub(crate) fn set(prefixes: &[String]) -> PrefixSet {
     prefixes.iter().map(|prefix| prefix.parse::<tagwall_provider::IpNet>().unwrap()).collect()
 }
 
 /// A target `api` of these groups, with these further keys.
-fn api(groups: &[&str], more: &str) -> String {
+pub(crate) fn api(groups: &[&str], more: &str) -> String {
     let groups = groups.iter().map(|group| format!("\"{group}\"")).collect::<Vec<_>>().join(", ");
     format!(
         "[targets.api]\nlists = [\"entra\"]\naws-security-groups = {{ region = \"{REGION}\", groups = [{groups}]{more} }}\n"

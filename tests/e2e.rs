@@ -3,6 +3,7 @@
 //! One test binary, so that the whole is linked once. What goes where:
 //!
 //! * `aws`: hosts and security groups in one configuration, against the emulator
+//! * `azure`: the same with network security groups, and with all three kinds at once
 //! * `cli`: what each command prints, to which stream, with which exit status; the schemas
 //! * `kernel`: what a command does to a live firewall
 //! * `packets`: who can connect
@@ -31,7 +32,10 @@
     reason = "a test that cannot go on says so by panicking, and tells its seed"
 )]
 
+#[cfg(feature = "aws")]
 mod aws;
+#[cfg(all(feature = "aws", feature = "azure"))]
+mod azure;
 mod busy;
 mod cli;
 mod daemon;
