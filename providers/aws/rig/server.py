@@ -163,7 +163,7 @@ class Rig:
             return made or (None, b"", "")
         except Refused as refused:
             entry["code"] = refused.code
-            return refused.status, error(refused).encode(), "text/xml;charset=UTF-8"
+            return refused.status, error(refused, request["service"]).encode(), "text/xml;charset=UTF-8"
 
     def contents(self, where):
         state = self.strict.regions.get(where)

@@ -43,6 +43,17 @@ pub struct Account {
     pub endpoint: Option<String>,
 }
 
+impl fmt::Display for Account {
+    /// As `eu-west-1 (profile prod, role arn:…)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let profile = self.profile.as_ref().map(|profile| format!("profile {profile}"));
+        let role = self.role.as_ref().map(|role| format!("role {}", role.arn));
+        let more: Vec<String> = profile.into_iter().chain(role).collect();
+        f.write_str(&self.region)?;
+        if more.is_empty() { Ok(()) } else { write!(f, " ({})", more.join(", ")) }
+    }
+}
+
 /// A role to work as.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Role {
@@ -119,7 +130,8 @@ impl Clients {
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) ec2: aws_sdk_ec2::Client,
-    pub(crate) region: Arc<str>,
+    /// Region, profile and role, to be told.
+    pub(crate) place: Arc<str>,
     pub(crate) patience: Duration,
     sts: aws_sdk_sts::Client,
     calls: Arc<Semaphore>,
@@ -138,7 +150,7 @@ impl Connection {
         }
         Ok(Self {
             ec2: aws_sdk_ec2::Client::from_conf(ec2.build()),
-            region: account.region.as_str().into(),
+            place: account.to_string().into(),
             patience,
             sts: aws_sdk_sts::Client::new(&config),
             calls: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
@@ -159,11 +171,11 @@ impl Connection {
     {
         // It is never closed.
         let _permit = self.calls.acquire().await;
-        tracing::trace!(action, region = %self.region, "calling AWS");
+        tracing::trace!(action, place = %self.place, "calling AWS");
         let answered = call.with_subscriber(NoSubscriber::default()).await;
         answered.map_err(|error| {
-            let failure = Failure::of(action, &self.region, &error);
-            tracing::debug!(action, region = %self.region, code = failure.code(), error = %failure.error, "AWS did not do it");
+            let failure = Failure::of(action, &self.place, &error);
+            tracing::debug!(action, place = %self.place, code = failure.code(), error = %failure.error, "AWS did not do it");
             failure
         })
     }

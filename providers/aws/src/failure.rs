@@ -44,12 +44,12 @@ impl Failure {
         self.code.as_deref()
     }
 
-    pub(crate) fn of<E>(action: &'static str, region: &str, error: &SdkError<E>) -> Self
+    pub(crate) fn of<E>(action: &'static str, place: &str, error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
-        let at = format!("{action} in {region}");
+        let at = format!("{action} in {place}");
         match (error.code(), error) {
             (Some(code), _) => Self::answered(action, &at, status, error.meta(), code),
             (None, SdkError::TimeoutError(_)) => Self::transient(format!("{at} was not answered in time"), error),

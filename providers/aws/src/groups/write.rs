@@ -100,7 +100,7 @@ impl<'a> Writing<'a> {
         let ec2 = &self.connection.ec2;
         let plain = |rules: &[StoredId]| Some(rules.iter().map(|StoredId(id)| id.to_string()).collect::<Vec<_>>());
         let told = |action, group: &str, rules: usize| {
-            tracing::debug!(action, region = %self.connection.region, group, rules, mark = %self.mark, "writing");
+            tracing::debug!(action, place = %self.connection.place, group, rules, mark = %self.mark, "writing");
         };
         match call {
             Call::Tag { rules } => {

@@ -122,7 +122,7 @@ pub(super) fn mark_of(list: &ManagedPrefixList) -> Option<OwnerMark> {
 }
 
 fn missing(id: &str, connection: &Connection) -> ProviderError {
-    let cause = Cause::new(format!("there is no prefix list {id} in {}", connection.region));
+    let cause = Cause::new(format!("there is no prefix list {id} in {}", connection.place));
     ProviderError::rejected(cause.hint("is the list of this region and account, and its id whole?"))
 }
 

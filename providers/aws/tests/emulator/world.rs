@@ -32,7 +32,9 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(rig: &Rig, groups: usize) -> Self {
         let hand = Hand::new(rig);
-        let groups = (0..groups).map(|number| hand.make_group(&format!("group-{number}"))).collect();
+        // A name is taken once.
+        let calls = rig.log().len();
+        let groups = (0..groups).map(|number| hand.make_group(&format!("group-{calls}-{number}"))).collect();
         Self::of(rig, groups)
     }
 
