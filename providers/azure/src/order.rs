@@ -95,7 +95,8 @@ struct Path<'a> {
 impl<'a> Path<'a> {
     fn new(settings: &'a Settings, from: &'a State, to: &'a State, limits: &'a Limits) -> Self {
         let tags = |state: &State| -> BTreeSet<Admits> {
-            let held = state.iter().filter(|(part, _)| part.holds_entries()).flat_map(|(_, rule)| &rule.admits);
+            let held = state.iter().filter(|(part, rule)| part.holds_entries() && rule.opens);
+            let held = held.flat_map(|(_, rule)| &rule.admits);
             held.filter(|admits| matches!(admits, Admits::ServiceTag(_))).cloned().collect()
         };
         let kept = Effect::possible(settings, from, |_| true).and(&Effect::sure(settings, to));
@@ -163,7 +164,7 @@ impl<'a> Path<'a> {
             let stays = state.get(&write.0).is_some_and(|before| before.priority == rule.priority);
             stays || !ours && !self.limits.taken.contains(&rule.priority)
         });
-        fits && free && !self.lets_go_early(state, write) && !self.opens_gap(&after)
+        fits && free && !self.lets_go_early(state, &after, write) && !self.opens_gap(&after)
     }
 
     /// Whether somebody is missing who is to stay. Nobody is who is surely admitted, or whose rules are all as they were:
@@ -181,14 +182,13 @@ impl<'a> Path<'a> {
     }
 
     /// Whether it takes somebody away while another rule has yet to take somebody in, and it cannot be known who is who.
-    fn lets_go_early(&self, state: &State, (part, rule): &Write) -> bool {
-        let nobody = BTreeSet::new();
-        let admits = |rule: Option<&Standing>| rule.map_or_else(|| nobody.clone(), |rule| rule.admits.clone());
-        let goes = !admits(state.get(part)).is_subset(&admits(rule.as_ref()));
-        let comes = |(other, rule): (&Part, &Standing)| {
-            other != part && other.holds_entries() && !rule.admits.is_subset(&admits(state.get(other)))
-        };
-        self.switches && part.holds_entries() && goes && self.to.iter().any(comes)
+    fn lets_go_early(&self, state: &State, after: &State, (part, _): &Write) -> bool {
+        if !self.switches || !part.holds_entries() {
+            return false;
+        }
+        let entries = |state: &State| Effect::possible(self.settings, state, Part::holds_entries);
+        let goes = !entries(state).without(&entries(after)).is_empty();
+        goes && !entries(self.to).without(&entries(after)).is_empty()
     }
 }
 
@@ -243,7 +243,7 @@ impl Effect {
         let gets_past = |part: Part, rule: &Standing| closes(part).is_none_or(|deny| rule.priority < deny);
         let surely = |part: Part, rule: &Standing| rule.works && gets_past(part, rule);
         let opens = |part: Part| !matches!(part, Part::Deny(_));
-        Self::collect(settings, state, |part, rule| opens(part) && rule.is_none_or(|rule| surely(part, rule)))
+        Self::collect(settings, state, |part, rule| opens(part) && rule.is_some_and(|rule| surely(part, rule)))
     }
 
     /// Who may be admitted, by these rules.
@@ -251,8 +251,8 @@ impl Effect {
         Self::collect(settings, state, |part, _| of(part))
     }
 
-    /// Whom rules let in that are picked. The group's own default rule for probes is one as well where nothing closes
-    /// before it, and stands in for ours.
+    /// Whom rules let in that are picked. Where nothing of ours closes before it, the group's own default rule for
+    /// probes stands in for ours: it may let them in, unless somebody else closes before it.
     fn collect(settings: &Settings, state: &State, picks: impl Fn(Part, Option<&Standing>) -> bool) -> Self {
         let mut effect = Self::default();
         for scope in settings.scopes() {
