@@ -3,7 +3,7 @@
 //! One write makes, changes or deletes one rule, and takes effect as a whole. An order is looked for step by step: of
 //! the writes that are left, the first after which nobody is missing who was admitted and is to stay, and after which the
 //! group holds no more than it can. What adds comes before what only takes away; where a rule cannot change at once,
-//! it takes in the new first and lets go of the old later, and one that holds another's priority moves aside.
+//! it takes in the new first and lets go of the old later, and one whose priority another of ours still has waits at a free one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -116,25 +116,17 @@ impl<'a> Path<'a> {
         at_once.or_else(other).map(Some).ok_or(Stuck)
     }
 
-    /// A rule of ours that stands where another has to, moved out of its way for the time being: after a change of the
-    /// configuration, or where somebody moved rules about.
+    /// A rule at another priority for the time being, where one of ours has its own: after a change of the
+    /// configuration, or where somebody moved rules about. Only where that lets another write go ahead.
     fn by_parking(&self, state: &State, left: &[Write]) -> Option<Write> {
         let parked = |(part, rule): &Write| {
-            let wanted = rule.as_ref()?.priority;
-            let (holder, standing) = state.iter().find(|(other, rule)| *other != part && rule.priority == wanted)?;
-            let mut admits = standing.admits.clone();
-            if !standing.works {
-                let goal = self.to.get(holder).map(|rule| &rule.admits);
-                admits.retain(|admits| goal.is_some_and(|goal| goal.contains(admits)));
-            }
-            if admits.is_empty() {
-                return None;
-            }
+            let rule = rule.as_ref()?;
             self.settings.block().find_map(|priority| {
-                let write = (*holder, Some(Standing::good(*holder, priority, admits.clone())));
+                let write = (*part, Some(Standing { priority, ..rule.clone() }));
                 let mut after = state.clone();
                 apply(&mut after, &write);
-                (self.allows(state, &write) && self.allows(&after, &(*part, rule.clone()))).then_some(write)
+                let frees = || left.iter().any(|other| other.0 != *part && self.allows(&after, other));
+                (priority != rule.priority && self.allows(state, &write) && frees()).then_some(write)
             })
         };
         left.iter().find_map(parked)
@@ -182,12 +174,13 @@ impl<'a> Path<'a> {
     }
 
     /// Whether it takes somebody away while another rule has yet to take somebody in, and it cannot be known who is who.
-    fn lets_go_early(&self, state: &State, after: &State, (part, _): &Write) -> bool {
-        if !self.switches || !part.holds_entries() {
+    fn lets_go_early(&self, state: &State, after: &State, (part, rule): &Write) -> bool {
+        let closes = matches!(part, Part::Deny(_)) && rule.is_some();
+        if !self.switches || !closes && !part.holds_entries() {
             return false;
         }
         let entries = |state: &State| Effect::possible(self.settings, state, Part::holds_entries);
-        let goes = !entries(state).without(&entries(after)).is_empty();
+        let goes = closes || !entries(state).without(&entries(after)).is_empty();
         goes && !entries(self.to).without(&entries(after)).is_empty()
     }
 }
