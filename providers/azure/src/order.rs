@@ -3,7 +3,7 @@
 //! One write makes, changes or deletes one rule, and takes effect as a whole. An order is looked for step by step: of
 //! the writes that are left, the first after which nobody is missing who was admitted and is to stay, and after which the
 //! group holds no more than it can. What adds comes before what only takes away; where a rule cannot change at once,
-//! it takes in the new first and lets go of the old later, and one that holds another's priority moves aside.
+//! it takes in the new first and lets go of the old later, and one whose priority another of ours still has waits at a free one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,7 +95,8 @@ struct Path<'a> {
 impl<'a> Path<'a> {
     fn new(settings: &'a Settings, from: &'a State, to: &'a State, limits: &'a Limits) -> Self {
         let tags = |state: &State| -> BTreeSet<Admits> {
-            let held = state.iter().filter(|(part, _)| part.holds_entries()).flat_map(|(_, rule)| &rule.admits);
+            let held = state.iter().filter(|(part, rule)| part.holds_entries() && rule.opens);
+            let held = held.flat_map(|(_, rule)| &rule.admits);
             held.filter(|admits| matches!(admits, Admits::ServiceTag(_))).cloned().collect()
         };
         let kept = Effect::possible(settings, from, |_| true).and(&Effect::sure(settings, to));
@@ -115,25 +116,17 @@ impl<'a> Path<'a> {
         at_once.or_else(other).map(Some).ok_or(Stuck)
     }
 
-    /// A rule of ours that stands where another has to, moved out of its way for the time being: after a change of the
-    /// configuration, or where somebody moved rules about.
+    /// A rule at another priority for the time being, where one of ours has its own: after a change of the
+    /// configuration, or where somebody moved rules about. Only where that lets another write go ahead.
     fn by_parking(&self, state: &State, left: &[Write]) -> Option<Write> {
         let parked = |(part, rule): &Write| {
-            let wanted = rule.as_ref()?.priority;
-            let (holder, standing) = state.iter().find(|(other, rule)| *other != part && rule.priority == wanted)?;
-            let mut admits = standing.admits.clone();
-            if !standing.works {
-                let goal = self.to.get(holder).map(|rule| &rule.admits);
-                admits.retain(|admits| goal.is_some_and(|goal| goal.contains(admits)));
-            }
-            if admits.is_empty() {
-                return None;
-            }
+            let rule = rule.as_ref()?;
             self.settings.block().find_map(|priority| {
-                let write = (*holder, Some(Standing::good(*holder, priority, admits.clone())));
+                let write = (*part, Some(Standing { priority, ..rule.clone() }));
                 let mut after = state.clone();
                 apply(&mut after, &write);
-                (self.allows(state, &write) && self.allows(&after, &(*part, rule.clone()))).then_some(write)
+                let frees = || left.iter().any(|other| other.0 != *part && self.allows(&after, other));
+                (priority != rule.priority && self.allows(state, &write) && frees()).then_some(write)
             })
         };
         left.iter().find_map(parked)
@@ -163,7 +156,7 @@ impl<'a> Path<'a> {
             let stays = state.get(&write.0).is_some_and(|before| before.priority == rule.priority);
             stays || !ours && !self.limits.taken.contains(&rule.priority)
         });
-        fits && free && !self.lets_go_early(state, write) && !self.opens_gap(&after)
+        fits && free && !self.lets_go_early(state, &after, write) && !self.opens_gap(&after)
     }
 
     /// Whether somebody is missing who is to stay. Nobody is who is surely admitted, or whose rules are all as they were:
@@ -181,14 +174,14 @@ impl<'a> Path<'a> {
     }
 
     /// Whether it takes somebody away while another rule has yet to take somebody in, and it cannot be known who is who.
-    fn lets_go_early(&self, state: &State, (part, rule): &Write) -> bool {
-        let nobody = BTreeSet::new();
-        let admits = |rule: Option<&Standing>| rule.map_or_else(|| nobody.clone(), |rule| rule.admits.clone());
-        let goes = !admits(state.get(part)).is_subset(&admits(rule.as_ref()));
-        let comes = |(other, rule): (&Part, &Standing)| {
-            other != part && other.holds_entries() && !rule.admits.is_subset(&admits(state.get(other)))
-        };
-        self.switches && part.holds_entries() && goes && self.to.iter().any(comes)
+    fn lets_go_early(&self, state: &State, after: &State, (part, rule): &Write) -> bool {
+        let closes = matches!(part, Part::Deny(_)) && rule.is_some();
+        if !self.switches || !closes && !part.holds_entries() {
+            return false;
+        }
+        let entries = |state: &State| Effect::possible(self.settings, state, Part::holds_entries);
+        let goes = closes || !entries(state).without(&entries(after)).is_empty();
+        goes && !entries(self.to).without(&entries(after)).is_empty()
     }
 }
 
@@ -246,7 +239,7 @@ impl Effect {
         let gets_past = |part: Part, rule: &Standing| closes(part).is_none_or(|deny| rule.priority < deny);
         let surely = |part: Part, rule: &Standing| rule.works && gets_past(part, rule);
         let opens = |part: Part| !matches!(part, Part::Deny(_));
-        Self::collect(settings, state, |part, rule| opens(part) && rule.is_none_or(|rule| surely(part, rule)))
+        Self::collect(settings, state, |part, rule| opens(part) && rule.is_some_and(|rule| surely(part, rule)))
     }
 
     /// Who may be admitted, by these rules.
@@ -254,8 +247,8 @@ impl Effect {
         Self::collect(settings, state, |part, _| of(part))
     }
 
-    /// Whom rules let in that are picked. The group's own default rule for probes is one as well where nothing closes
-    /// before it, and stands in for ours.
+    /// Whom rules let in that are picked. Where nothing of ours closes before it, the group's own default rule for
+    /// probes stands in for ours: it may let them in, unless somebody else closes before it.
     fn collect(settings: &Settings, state: &State, picks: impl Fn(Part, Option<&Standing>) -> bool) -> Self {
         let mut effect = Self::default();
         for scope in settings.scopes() {

@@ -170,7 +170,7 @@ fn has_moved(world: &World) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(768))]
 
     /// From anything to anything and on: never a gap, never over a limit, nothing foreign touched, and it converges.
     #[test]
