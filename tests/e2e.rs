@@ -2,9 +2,12 @@
 //!
 //! One test binary, so that the whole is linked once. What goes where:
 //!
+//! * `aws`: hosts and security groups in one configuration, against the emulator
 //! * `cli`: what each command prints, to which stream, with which exit status; the schemas
 //! * `kernel`: what a command does to a live firewall
 //! * `packets`: who can connect
+//! * `plans`: plans that are saved, reviewed and applied, from here or from what was observed
+//! * `explain`: that what is explained is what packets find
 //! * `state`: the lock and the state directory
 //! * `daemon`: the daemon as a process: signals, the service manager's socket, the lock
 //! * `dry_run`: that a dry run writes nothing, by a system call trace
@@ -28,14 +31,17 @@
     reason = "a test that cannot go on says so by panicking, and tells its seed"
 )]
 
+mod aws;
 mod busy;
 mod cli;
 mod daemon;
 mod dry_run;
+mod explain;
 mod generations;
 mod kernel;
 mod kill;
 mod packets;
+mod plans;
 mod regression;
 mod replay;
 mod soak;

@@ -36,6 +36,11 @@ const NOT_SENT: [&str; 7] = [
 ];
 
 impl Group {
+    /// Whether its last operation came to nothing. A PUT of what is there is no repetition then, but another attempt.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.now.provisioning_state == "Failed"
+    }
+
     pub(crate) fn render(&self, version: &ApiVersion) -> Value {
         self.render_as(&self.now, version)
     }

@@ -140,7 +140,7 @@ impl Request<'_> {
         }
         self.expect_conditions(nsg, &nsg.id(), existing.is_some())?;
         self.world.network.check(nsg, &wanted.rules, None)?;
-        let begun = if existing.as_ref().is_some_and(|group| wanted.is(group)) {
+        let begun = if existing.as_ref().is_some_and(|group| wanted.is(group) && !group.has_failed()) {
             self.world.network.ended_at_once(nsg, What::PutGroup, &self.version)
         } else {
             self.world.network.make(nsg, &location);
@@ -208,7 +208,8 @@ impl Request<'_> {
         let mut rules = self.world.network.rules(nsg);
         place(&mut rules, rule.clone());
         self.world.network.check(nsg, &rules, Some(name))?;
-        let begun = if old.as_deref() == Some(&rule) {
+        let failed = self.world.network.get(nsg).is_some_and(Group::has_failed);
+        let begun = if old.as_deref() == Some(&rule) && !failed {
             self.world.network.ended_at_once(nsg, What::PutRule(rule.name.clone()), &self.version)
         } else {
             self.begin(nsg, What::PutRule(rule.name.clone()), |group| group.now.rules = rules)

@@ -4,6 +4,7 @@
 //! is open (no CLOEXEC), and it sends a transaction page by page, which commits nothing and may report success.
 
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -12,9 +13,10 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
+use tagwall_provider::Family;
 
-use super::message::{Batch, Writer, request};
-use super::parse::{self, Malformed, Message, messages};
+use super::message::{Batch, SetName, Writer, request};
+use super::parse::{self, ElementSeen, Malformed, Message, messages};
 use super::wire::{self, msg};
 use crate::ffi;
 
@@ -166,6 +168,27 @@ impl Socket {
             }
             Ok((message.flags & wire::MULTI == 0).then_some(Ok(dump)))
         })
+    }
+
+    /// The element of an interval set that an address lies behind, or with the flag of ends the one that it lies before:
+    /// as `nft get element` asks. `None` where there is none, and where there is no set.
+    pub(crate) fn element(
+        &mut self,
+        set: SetName<'_>,
+        family: Family,
+        address: IpAddr,
+        flags: u32,
+    ) -> Result<Option<ElementSeen>, NetlinkError> {
+        let fill = |writer: &mut Writer| writer.put_key(set, address, flags);
+        let mut found = None;
+        let each = |message: &Message<'_>| match message.table_message() {
+            Some(msg::NEW_ELEMENT) => parse::elements(message, family, |element| found = found.or(Some(element))),
+            _ => Ok(()),
+        };
+        match self.ask("look an address up", msg::GET_ELEMENT, 0, set.family, fill, each) {
+            Err(NetlinkError::Refused { errno: Errno::ENOENT, .. }) => Ok(None),
+            asked => asked.map(|_| found),
+        }
     }
 
     /// Begins a transaction whose messages this socket will recognise the answers to.
