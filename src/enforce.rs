@@ -13,6 +13,7 @@ use crate::plan::{Plan, plan};
 use crate::reconcile::{Agreed, Options, Purpose};
 use crate::report::{Class, Failure, Outcome};
 use crate::state::State;
+use crate::widening::widened;
 
 /// How often a target that moves between reading and writing is read again before the pass gives it up.
 const CONFLICT_ATTEMPTS: u32 = 5;
@@ -110,10 +111,21 @@ impl<'a> Work<'a> {
             Policy::AddOnly if aim.exact => Policy::Sync,
             policy => policy,
         };
-        let desired = aim.desired(policy);
+        let mut desired = match &target.service_tag {
+            Some(tag) => Desired::ServiceTag(tag.clone()),
+            None => aim.desired(policy),
+        };
+        let mut cannot = None;
+        if let Some(by) = &target.widen {
+            let lists: Vec<_> = target.lists.iter().filter_map(|list| config.lists.get(list)).collect();
+            match widened(desired.clone(), by, &lists) {
+                Ok(wider) => desired = wider,
+                Err(refusal) => cannot = Some(refusal),
+            }
+        }
         let measured = aim.lists.iter().all(|(name, list)| list.measured || is_new(name, target, state));
         let of_lists = aim.lists.values().flat_map(|list| list.standing.clone());
-        let standing = aim.brakes.iter().cloned().chain(of_lists).collect();
+        let standing = aim.brakes.iter().cloned().chain(of_lists).chain(cannot).collect();
         let (overridden, conflicts, done) = (Vec::new(), 0, None);
         let agreed = aim.agreed.clone();
         Self { target, policy, desired, standing, agreed, measured, overridden, conflicts, done, config, options }

@@ -52,3 +52,4 @@ pub mod state;
 pub mod status;
 pub mod targets;
 pub mod telling;
+pub mod widening;

@@ -269,5 +269,10 @@ fn special_space_of(prefix: IpNet) -> impl Iterator<Item = (IpNet, SpecialSpace)
     special_space().iter().copied().filter(move |(space, _)| space.contains(&prefix) || prefix.contains(space))
 }
 
+/// All special space but that of the kinds that are admitted.
+pub(crate) fn special_space_but(admitted: impl Fn(&SpecialSpace) -> bool) -> PrefixSet {
+    special_space().iter().filter(|(_, kind)| !admitted(kind)).map(|(space, _)| *space).collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -44,12 +44,13 @@ pub fn plan(provider: &dyn Provider, observed: Observed, desired: &Desired, poli
     let before = observed.admitted();
     let wanted = desired.prefixes();
     let (desired, left) = match (policy, desired) {
-        (Policy::AddOnly, Desired::Prefixes { listed, held, extra }) => {
+        (Policy::AddOnly, Desired::Prefixes { listed, held, extra, widened }) => {
             // What is kept must be ours to keep: whether it is shows only beside what is really desired.
             provider.place(&observed, desired)?;
             let left = before.difference(&wanted);
             let extra = extra.union(&left);
-            (Desired::Prefixes { listed: listed.clone(), held: held.clone(), extra }, left)
+            let (listed, held, widened) = (listed.clone(), held.clone(), widened.clone());
+            (Desired::Prefixes { listed, held, extra, widened }, left)
         }
         _ => (desired.clone(), PrefixSet::new()),
     };
@@ -76,6 +77,14 @@ impl Plan {
     pub fn lost(&self) -> PerFamily<AddressCount> {
         let lost = self.before.difference(&self.after);
         PerFamily::from_fn(|family| lost.addresses(family))
+    }
+
+    /// Addresses that it admits only to save prefixes, per family.
+    pub fn widened_addresses(&self) -> PerFamily<AddressCount> {
+        PerFamily::from_fn(|family| match &self.desired {
+            Desired::Prefixes { widened, .. } => widened.addresses(family),
+            Desired::ServiceTag(_) => AddressCount::ZERO,
+        })
     }
 
     /// What is added.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tagwall_provider::{Foreign, ForeignEffect};
+use tagwall_provider::{Foreign, ForeignEffect, Provider, ProviderError};
 
 use super::CliError;
 use super::args::{Check, Global};
@@ -33,10 +33,7 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
     for kept in context.kept(&[])? {
         let name = &kept.target.name;
         let warnings = match &kept.provider {
-            Ok(provider) => match provider.observe().await {
-                Ok(observed) => environment(kept.target, &observed.foreign),
-                Err(error) => vec![told(&Failure::of(&error, error.hint()))],
-            },
+            Ok(provider) => looked_at(kept.target, provider.as_ref()).await,
             Err(failure) => vec![told(failure)],
         };
         for warning in warnings {
@@ -44,6 +41,19 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
         }
     }
     Ok(ExitStatus::Done)
+}
+
+/// What a look at a firewall shows to be wrong.
+async fn looked_at(target: &Target, provider: &dyn Provider) -> Vec<String> {
+    let failed = |error: &ProviderError| told(&Failure::of(error, error.hint()));
+    match provider.observe().await {
+        Ok(observed) => {
+            let missing = provider.check().await.unwrap_or_else(|error| vec![failed(&error)]);
+            environment(target, &observed.foreign).into_iter().chain(missing).collect()
+        }
+        // What cannot be read needs no further question.
+        Err(error) => vec![failed(&error)],
+    }
 }
 
 /// Sends every receiver a test.

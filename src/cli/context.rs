@@ -18,7 +18,7 @@ use crate::saved::SavedError;
 use crate::saved::observation::Observation;
 use crate::source::{self, LastGood, Source};
 use crate::state::{Lock, State, StateDir, StateError};
-use crate::targets;
+use crate::targets::Providers;
 
 /// What a command does where no configuration is given and none is at the default place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub(super) struct Context {
     pub(super) state: State,
     pub(super) last_good: LastGood,
     pub(super) now: Timestamp,
+    pub(super) providers: Providers,
     /// How long another pass is waited for.
     wait: Duration,
 }
@@ -52,7 +53,8 @@ impl Context {
         }
         let last_good = state_dir.last_good();
         let config = state_dir.owned(config, &loaded.state)?;
-        Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
+        let (now, providers) = (Timestamp::now(), Providers::default());
+        Ok(Self { config, state: loaded.state, last_good, state_dir, now, providers, wait: global.wait.0 })
     }
 
     /// The same where enforcing hangs on it: a state that cannot be used is said and done without.
@@ -62,8 +64,8 @@ impl Context {
                 output.warn(Failure::of(&error, None).message);
                 let (config, state_dir) = configured(global, without)?;
                 let last_good = state_dir.last_good();
-                let state = State::default();
-                Ok(Self { config, state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
+                let (state, now, providers) = (State::default(), Timestamp::now(), Providers::default());
+                Ok(Self { config, state, last_good, state_dir, now, providers, wait: global.wait.0 })
             }
             loaded => loaded,
         }
@@ -166,7 +168,7 @@ impl Context {
 
     /// The same, each with its provider.
     pub(super) fn kept(&self, names: &[String]) -> Result<Vec<Kept<'_>>, CliError> {
-        Ok(targets::keep(self.targets(names)?, &self.config, &self.state))
+        Ok(self.providers.keep(self.targets(names)?, &self.config, &self.state))
     }
 }
 

@@ -17,7 +17,6 @@ use crate::report::{Class, Failure, Outcome, Report, TargetReport, json, text};
 use crate::serve;
 use crate::source::Source;
 use crate::state::TargetRecord;
-use crate::targets;
 
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
@@ -55,7 +54,7 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
     }
     if context.config.targets.is_empty() {
         // No target's plan lists them, and they judge ports all the same.
-        for sweeper in targets::sweepers(&context.config).into_iter().flatten() {
+        for sweeper in context.providers.sweepers(&context.config).into_iter().flatten() {
             let orphans = sweeper.observe().await.map(|observed| observed.orphans).unwrap_or_default();
             report.warnings.extend(orphans.iter().map(|orphan| {
                 format!("orphan {} {}; `tagwall withdraw --orphans` removes it", orphan.object, orphan.mark)

@@ -40,7 +40,7 @@ pub struct Setup {
 
 /// Reads the configuration, at the start and at every reload.
 pub type Load = Box<dyn Fn() -> Result<Setup, Failure>>;
-/// Makes the provider of a target: [`crate::targets::provider`], but in tests.
+/// Makes the provider of a target: [`crate::targets::Providers::of`], but in tests.
 pub type MakeProvider = Arc<dyn Fn(&Target, &Config, &State) -> Result<Box<dyn Provider>, Failure>>;
 
 /// The passes of a configuration over the firewalls of this host.

@@ -82,6 +82,9 @@ pub struct Target {
     pub prefixes: Option<Counts>,
     /// What it admits only because a grace period holds what Microsoft dropped.
     pub held: Vec<Held>,
+    /// How many addresses it admits that nobody lists, only to save prefixes; left out where nothing is widened.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub widened: Option<DecimalPerFamily>,
     /// Other people's rules that bear on it, in words.
     pub foreign: Vec<String>,
     /// Why nothing was changed: the first refusal; null unless the outcome is `refused`.
@@ -314,6 +317,10 @@ impl From<&TargetReport> for Target {
                     plan.held().iter().map(|held| Held { until: held.until.clone(), prefixes: texts(held) }).collect()
                 })
                 .unwrap_or_default(),
+            widened: plan
+                .map(crate::plan::Plan::widened_addresses)
+                .filter(|counts| *counts != PerFamily::default())
+                .map(Into::into),
             foreign: plan
                 .map(|plan| plan.observed.foreign.iter().map(|foreign| foreign.description.clone()).collect())
                 .unwrap_or_default(),

@@ -251,6 +251,16 @@ impl Text {
                 if stored.len() > 3 { ", …" } else { "" }
             )?;
         }
+        let widened = plan.widened_addresses();
+        for family in Family::ALL.into_iter().filter(|family| !widened.get(*family).is_zero()) {
+            let (beside, all) = (*widened.get(family), plan.after.addresses(family));
+            writeln!(
+                self.out,
+                "  {CHANGED}!{CHANGED:#} widened: {} of its {} {family} addresses are on no list, which saves prefixes",
+                addresses(beside),
+                addresses(all)
+            )?;
+        }
         for foreign in &plan.observed.foreign {
             writeln!(self.out, "  {CHANGED}!{CHANGED:#} not ours: {}", plain(&foreign.description))?;
         }

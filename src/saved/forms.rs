@@ -62,6 +62,10 @@ pub(super) struct WantedForm {
     #[serde(with = "prefix_texts")]
     #[schemars(with = "Vec<String>")]
     pub(super) extra: PrefixSet,
+    /// What comes in only to save prefixes.
+    #[serde(with = "prefix_texts")]
+    #[schemars(with = "Vec<String>")]
+    pub(super) widened: PrefixSet,
 }
 
 /// What a grace period holds.
@@ -246,10 +250,11 @@ impl From<SkeletonForm> for Skeleton {
 impl From<&Desired> for DesiredForm {
     fn from(desired: &Desired) -> Self {
         match desired {
-            Desired::Prefixes { listed, held, extra } => {
+            Desired::Prefixes { listed, held, extra, widened } => {
                 let form = |held: &Held| HeldForm { until: held.until.clone(), prefixes: held.prefixes.clone() };
                 let held = held.iter().map(form).collect();
-                Self::Prefixes(WantedForm { listed: listed.clone(), held, extra: extra.clone() })
+                let (listed, extra, widened) = (listed.clone(), extra.clone(), widened.clone());
+                Self::Prefixes(WantedForm { listed, held, extra, widened })
             }
             Desired::ServiceTag(name) => Self::ServiceTag(name.clone()),
         }

@@ -110,6 +110,8 @@ pub struct Reading {
     pub at: Timestamp,
     /// What it should admit.
     pub desired: PerFamily<Size>,
+    /// What of that is on no list, and comes in only to save prefixes.
+    pub widened: PerFamily<AddressCount>,
     /// What it admits.
     pub enforced: PerFamily<Size>,
     /// Whether the rules around the entries are as they should be.
@@ -332,6 +334,7 @@ impl Reading {
         Self {
             at,
             desired: size(&wanted),
+            widened: plan.widened_addresses(),
             enforced: size(if applied { &plan.after } else { &plan.before }),
             in_place: applied || plan.observed.skeleton == Skeleton::Intact,
             drift: if applied { 0 } else { steps as u64 },

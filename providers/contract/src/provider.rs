@@ -54,6 +54,15 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Ok(Answer::NotAsked)
     }
 
+    /// What would keep a change from being made though reading works: rights that are missing, room that is short, in
+    /// words, a line each. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Provider::observe`].
+    async fn check(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(Vec::new())
+    }
+
     /// Something changed that may be ours: a wake-up, never data. `None` where the firewall cannot tell.
     fn watch(&self) -> Option<BoxStream<'static, ()>> {
         None

@@ -42,8 +42,12 @@ async fn the_hash_is_of_what_is_done_and_of_nothing_that_comes_and_goes() {
     differs(&PlanContent { configuration: None, ..base.clone() });
 
     let held = |until: &str| Held { prefixes: set(&["203.0.113.0/24"]), until: until.to_owned() };
-    let desired =
-        |until| Desired::Prefixes { listed: set(&["192.0.2.0/24"]), held: vec![held(until)], extra: set(&[]) };
+    let desired = |until| Desired::Prefixes {
+        listed: set(&["192.0.2.0/24"]),
+        held: vec![held(until)],
+        extra: set(&[]),
+        widened: set(&[]),
+    };
     let [now, later] = ["2026-01-01", "2026-01-02"].map(desired);
     let of = async |purpose, desired: &Desired| PlanContent::of(&report(purpose, &[], desired).await, &config(CONFIG));
     let planned = of(Purpose::DryRun, &now).await;
