@@ -106,6 +106,10 @@ step_slim() {
 
 step_tests() {
     local log status=0
+    # The AWS provider's tests start the rig themselves.
+    # shellcheck source=scripts/aws_rig.sh
+    source scripts/aws_rig.sh
+    need_aws_rig
     log=$(mktemp)
     cargo nextest run --workspace --locked --no-fail-fast 2>&1 | tee "$log" || status=$?
     # nextest colours its summary only on a terminal; a log is read by people and programs.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tagwall_provider::{Applied, Cause, Desired, Limit, PrefixSet, Provider, ProviderError, Refusal, Skeleton};
+use tagwall_provider::{
+    Applied, Cause, Desired, Foreign, Limit, PrefixSet, Provider, ProviderError, Refusal, Skeleton,
+};
 
 use crate::config::{Config, Percent, Policy, Protocol, Target};
 use crate::desired::{self, Resolved};
@@ -300,7 +302,8 @@ async fn verify(provider: &dyn Provider, plan: &Plan) -> Result<(), ProviderErro
         let rest = set.prefixes().count() - shown.len();
         if rest == 0 { shown.join(", ") } else { format!("{} and {rest} more", shown.join(", ")) }
     };
-    let missing = plan.after.difference(&admitted);
+    // What somebody else's rule admits may have no room for ours beside it, and needs none while that rule stands.
+    let missing = plan.after.difference(&admitted).difference(&Foreign::admitted(&observed.foreign));
     let strange = admitted.difference(&plan.after);
     let finding = if !missing.is_empty() {
         format!("after the change the firewall does not admit {}", as_text(&missing))
@@ -310,9 +313,17 @@ async fn verify(provider: &dyn Provider, plan: &Plan) -> Result<(), ProviderErro
         format!("after the change the rules are not as they should be: {}", lines.join("; "))
     } else if observed.skeleton == Skeleton::Absent && !plan.after.is_empty() {
         "after the change the rules are gone".to_owned()
+    } else if let Desired::ServiceTag(tag) = &plan.desired
+        // Whom a tag admits only its vendor knows: that nothing is left to do is all that can be seen.
+        && provider.place(&observed, &plan.desired).is_ok_and(|steps| !steps.is_empty())
+    {
+        format!("after the change the firewall does not name the service tag {tag}")
     } else {
         return Ok(());
     };
     // Somebody else may have written in between: the next attempt reads again and tells the one from the other.
     Err(ProviderError::Conflict(Cause::new(finding)))
 }
+
+#[cfg(test)]
+mod tests;

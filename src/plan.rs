@@ -1,8 +1,7 @@
 //! The plan: what one target admits, what it should, and what the difference means in addresses. Pure.
 
 use tagwall_provider::{
-    AddressCount, Admits, Desired, ForeignEffect, Held, Observed, Operation, PerFamily, PrefixSet, Provider, Refusal,
-    Steps,
+    AddressCount, Admits, Desired, Foreign, Held, Observed, Operation, PerFamily, PrefixSet, Provider, Refusal, Steps,
 };
 
 use crate::config::Policy;
@@ -99,11 +98,7 @@ impl Plan {
 
     /// What somebody else's rules admit already of what we would admit: true today, and theirs to take away.
     pub fn admitted_by_others(&self) -> PrefixSet {
-        let theirs = self.observed.foreign.iter().filter_map(|foreign| match &foreign.effect {
-            ForeignEffect::Admits(prefixes) => Some(prefixes),
-            _ => None,
-        });
-        theirs.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes)).intersection(&self.after)
+        Foreign::admitted(&self.observed.foreign).intersection(&self.after)
     }
 
     fn side(&self, operation: Operation, other: &PrefixSet) -> Side {

@@ -2,6 +2,7 @@
 //!
 //! One test binary, so that the whole is linked once. What goes where:
 //!
+//! * `aws`: hosts and security groups in one configuration, against the emulator
 //! * `cli`: what each command prints, to which stream, with which exit status; the schemas
 //! * `kernel`: what a command does to a live firewall
 //! * `packets`: who can connect
@@ -30,6 +31,7 @@
     reason = "a test that cannot go on says so by panicking, and tells its seed"
 )]
 
+mod aws;
 mod busy;
 mod cli;
 mod daemon;

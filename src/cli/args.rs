@@ -150,6 +150,9 @@ pub struct Sync {
     /// Write metrics after the pass, for node_exporter's collector of text files
     #[arg(long, value_name = "FILE.prom", conflicts_with = "dry_run")]
     pub metrics_file: Option<PathBuf>,
+    /// Tell the receivers of `[notify]` what the pass shows and they were not told yet; for cron, where no daemon does
+    #[arg(long, conflicts_with = "dry_run")]
+    pub notify: bool,
     /// What ends with an exit status other than 0, besides errors [default: refused,pending]
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub fail_on: Option<Vec<FailOn>>,

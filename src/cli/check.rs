@@ -32,28 +32,41 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
     }
     for kept in context.kept(&[])? {
         let name = &kept.target.name;
-        let warnings = match &kept.provider {
-            Ok(provider) => looked_at(kept.target, provider.as_ref()).await,
-            Err(failure) => vec![told(failure)],
+        let found = match &kept.provider {
+            Ok(provider) => look(kept.target, provider.as_ref()).await,
+            Err(failure) => Found { told: Vec::new(), warnings: vec![told(failure)] },
         };
-        for warning in warnings {
+        for line in found.told {
+            output.result(&format!("  {name}: {line}\n"))?;
+        }
+        for warning in found.warnings {
             output.warn(format!("target `{name}`: {warning}"));
         }
     }
     Ok(ExitStatus::Done)
 }
 
-/// What a look at a firewall shows to be wrong.
-async fn looked_at(target: &Target, provider: &dyn Provider) -> Vec<String> {
+/// What a look at a firewall shows.
+struct Found {
+    /// What it holds and allows.
+    told: Vec<String>,
+    /// What is wrong.
+    warnings: Vec<String>,
+}
+
+async fn look(target: &Target, provider: &dyn Provider) -> Found {
     let failed = |error: &ProviderError| told(&Failure::of(error, error.hint()));
-    match provider.observe().await {
-        Ok(observed) => {
-            let missing = provider.check().await.unwrap_or_else(|error| vec![failed(&error)]);
-            environment(target, &observed.foreign).into_iter().chain(missing).collect()
-        }
+    let observed = match provider.observe().await {
+        Ok(observed) => observed,
         // What cannot be read needs no further question.
-        Err(error) => vec![failed(&error)],
-    }
+        Err(error) => return Found { told: Vec::new(), warnings: vec![failed(&error)] },
+    };
+    let mut warnings = environment(target, &observed.foreign);
+    let told = provider.check().await.unwrap_or_else(|error| {
+        warnings.push(failed(&error));
+        Vec::new()
+    });
+    Found { told, warnings }
 }
 
 /// Sends every receiver a test.

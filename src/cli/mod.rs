@@ -1,5 +1,6 @@
 //! The command line: one file a verb. Parses, runs, prints, and chooses the exit status in one place.
 
+mod afterwards;
 mod apply;
 pub mod args;
 mod check;
@@ -7,7 +8,6 @@ mod context;
 mod explain;
 mod generate;
 mod history;
-mod metrics_file;
 mod observe;
 mod output;
 mod pause;

@@ -77,6 +77,7 @@ pub(super) async fn resume(global: &Global, args: &Resume, output: Output) -> Re
         fail_on: None,
         format: args.format,
         metrics_file: None,
+        notify: false,
     };
     sync::run(global, &pass, output).await
 }

@@ -8,7 +8,7 @@ use tagwall_provider::Limit;
 use super::args::{Global, ReportFormat, Sync};
 use super::context::{Context, Without};
 use super::output::Output;
-use super::{CliError, metrics_file, plan, progress, summary};
+use super::{CliError, afterwards, plan, progress, summary};
 use crate::exit::ExitStatus;
 use crate::reconcile::{Memory, Options, OwnSession, Pass, Purpose, pass};
 use crate::record::{self, Record};
@@ -51,8 +51,12 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
     }
     context.judge_by(args.fail_on.as_deref(), &mut done.report);
     let mut report = recorded(&context, done, "sync", args.reason.as_deref());
-    if let Some(path) = &args.metrics_file {
-        report.warnings.extend(metrics_file::write(path, &context, &report, begun));
+    if args.metrics_file.is_some() || args.notify {
+        let status = afterwards::status(&context, &report, begun);
+        report.warnings.extend(args.metrics_file.as_ref().and_then(|path| afterwards::write(path, &status)));
+        if args.notify {
+            report.warnings.extend(afterwards::tell(&context, &status).await);
+        }
     }
     print(&report, &context, args.format, output)?;
     Ok(report.exit_status())

@@ -13,8 +13,9 @@ type Problem = (String, String);
 
 /// The priorities that Azure takes.
 const PRIORITIES: std::ops::RangeInclusive<u16> = 100..=4096;
-/// How many priorities from the first on are a target's own: rules of both families, chunks, and the one that denies.
-pub const PRIORITY_BLOCK: u16 = 20;
+/// How many priorities from the first on are a target's own: of each family the prefixes, the tag, the probes and the
+/// end.
+pub const PRIORITY_BLOCK: u16 = 8;
 
 /// The table as typed.
 pub mod raw {
@@ -30,7 +31,7 @@ pub mod raw {
         pub resource_group: String,
         /// The network security group by name.
         pub nsg: String,
-        /// The first of 20 priorities that are tagwall's, 100 to 4077.
+        /// The first of eight priorities that are tagwall's, 100 to 4089.
         pub priority: u16,
         /// What the rules name as their source.
         #[serde(default)]

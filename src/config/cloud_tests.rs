@@ -86,8 +86,8 @@ fn a_network_security_group_has_a_block_of_priorities() {
     let config = parse(&target(&nsg("priority = 200"))).unwrap();
     assert_eq!(config.targets[0].backend.object(), "Azure net/hub");
     refused(&nsg("priority = 99"), "`targets.api.azure-nsg.priority` is 99");
-    refused(&nsg("priority = 4078"), "100 to 4077");
-    parse(&target(&nsg("priority = 4077"))).unwrap();
+    refused(&nsg("priority = 4090"), "100 to 4089");
+    parse(&target(&nsg("priority = 4089"))).unwrap();
     refused(&nsg("priority = 200, admit-probes = false"), "goes with `deny = true` only");
     refused(&nsg("priority = 200, client-id = \"x\""), "`targets.api.azure-nsg.client-id`");
     refused(&nsg("priority = 200, endpoint = \"http://192.0.2.1\""), "`targets.api.azure-nsg.endpoint`");
@@ -138,8 +138,8 @@ fn one_object_has_one_target() {
             "azure-nsg = {{ subscription = \"s\", resource-group = \"net\", nsg = \"{name}\", priority = {priority} }}"
         )
     };
-    fight(&nsg("hub", 200), &nsg("HUB", 219), Some("less than 20 apart"));
-    fight(&nsg("hub", 200), &nsg("hub", 220), None);
+    fight(&nsg("hub", 200), &nsg("HUB", 207), Some("less than 8 apart"));
+    fight(&nsg("hub", 200), &nsg("hub", 208), None);
     fight(&nsg("hub", 200), &nsg("spoke", 200), None);
     fight("nftables = {}", &groups("\"sg-1\""), None);
 }

@@ -318,9 +318,9 @@ impl From<&TargetReport> for Target {
                 })
                 .unwrap_or_default(),
             widened: plan
-                .map(crate::plan::Plan::widened_addresses)
-                .filter(|counts| *counts != PerFamily::default())
-                .map(Into::into),
+                .map(|plan| plan.widened_addresses())
+                .filter(|widened| *widened != PerFamily::default())
+                .map(DecimalPerFamily::from),
             foreign: plan
                 .map(|plan| plan.observed.foreign.iter().map(|foreign| foreign.description.clone()).collect())
                 .unwrap_or_default(),

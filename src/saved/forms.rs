@@ -62,8 +62,8 @@ pub(super) struct WantedForm {
     #[serde(with = "prefix_texts")]
     #[schemars(with = "Vec<String>")]
     pub(super) extra: PrefixSet,
-    /// What comes in only to save prefixes.
-    #[serde(with = "prefix_texts")]
+    /// What comes in only to save prefixes; left out where nothing does.
+    #[serde(default, skip_serializing_if = "PrefixSet::is_empty", with = "prefix_texts")]
     #[schemars(with = "Vec<String>")]
     pub(super) widened: PrefixSet,
 }
@@ -131,6 +131,9 @@ pub(super) struct ObservedForm {
     pub(super) foreign: Vec<ForeignForm>,
     /// Objects of ours that no configured target wants.
     pub(super) orphans: Vec<OrphanForm>,
+    /// Entries among those that this target could take over; left out where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) adoptable: Vec<EntryForm>,
 }
 
 /// A place for entries.
@@ -300,6 +303,7 @@ impl From<&Observed> for ObservedForm {
             rooms: observed.rooms.iter().map(room).collect(),
             foreign: observed.foreign.iter().map(foreign).collect(),
             orphans: observed.orphans.iter().map(orphan).collect(),
+            adoptable: observed.adoptable.iter().map(EntryForm::from).collect(),
         }
     }
 }
@@ -335,6 +339,7 @@ impl ObservedForm {
             rooms: self.rooms.into_iter().map(room).collect::<Result<_, _>>()?,
             foreign: self.foreign.into_iter().map(foreign).collect::<Result<_, _>>()?,
             orphans: self.orphans.into_iter().map(orphan).collect::<Result<_, _>>()?,
+            adoptable: self.adoptable.into_iter().map(Entry::from).collect(),
             ..Observed::new(entries, self.skeleton.into(), "")
         })
     }

@@ -1,29 +1,33 @@
 //! Targets in Azure.
 
 use tagwall_arm::{Account, Clients, Cloud, CredentialKind};
-use tagwall_azure::{NetworkSecurityGroup, Nsg, Settings};
-use tagwall_provider::Provider;
+use tagwall_azure::{NetworkSecurityGroup, Nsg, Ports, Protocol, Settings};
 
-use super::Made;
-use crate::config::{Backend, Config, Target, azure, raw};
+use super::{Made, runs};
+use crate::config::{self, Backend, Config, Target, azure, raw};
+use crate::report::Failure;
 use crate::source;
 
 pub(super) fn make(clients: &Clients, target: &Target, nsg: &azure::Nsg, config: &Config) -> Made {
     let azure = |target: &&Target| matches!(target.backend, Backend::AzureNsg(_));
+    let ports = runs(&target.ports).map(|(first, last)| Ports { first, last }).collect();
     let settings = Settings {
-        mark: target.mark.clone(),
         configured: config.targets.iter().filter(azure).map(|target| target.mark.clone()).collect(),
-        ports: target.ports.clone(),
-        protocol: target.protocol,
-        priority: nsg.priority,
+        protocol: match target.protocol {
+            config::Protocol::Tcp => Protocol::Tcp,
+            config::Protocol::Udp => Protocol::Udp,
+        },
         destination: nsg.destination.clone(),
         deny: nsg.deny,
         admit_probes: nsg.admit_probes,
         service_tag: target.service_tag.clone(),
+        ..Settings::new(target.mark.clone(), ports, nsg.priority)
     };
+    settings.check().map_err(|error| Failure::of(&error, None))?;
     let azure::Nsg { subscription, resource_group, nsg: name, .. } = nsg.clone();
     let account = account(&nsg.account, config.source.cloud);
     let nsg = Nsg { subscription, resource_group, name };
+    nsg.check().map_err(|error| Failure::of(&error, None))?;
     Ok(Box::new(NetworkSecurityGroup::new(clients, account, nsg, settings)))
 }
 

@@ -44,7 +44,7 @@ impl Providers {
             #[cfg(feature = "aws")]
             Backend::AwsSecurityGroups(groups) => Ok(aws::groups(&self.aws, target, groups, config)),
             #[cfg(feature = "aws")]
-            Backend::AwsPrefixLists(lists) => Ok(aws::prefix_lists(&self.aws, target, lists)),
+            Backend::AwsPrefixLists(lists) => Ok(aws::prefix_lists(&self.aws, target, lists, config)),
             #[cfg(feature = "azure")]
             Backend::AzureNsg(nsg) => azure::make(&self.azure, target, nsg, config),
             #[expect(clippy::allow_attributes, reason = "whether it can be reached hangs on the features")]
@@ -71,5 +71,25 @@ fn left_out(feature: &str) -> Failure {
         message: format!("this tagwall was built without {feature}"),
         hint: Some(format!("install the full package, or build it with `--features {feature}`")),
         class: Class::Rejected,
+    }
+}
+
+/// Sorted ports as runs: a cloud's rule holds one, and rules are scarce.
+#[cfg(any(feature = "aws", feature = "azure"))]
+fn runs(ports: &[u16]) -> impl Iterator<Item = (u16, u16)> {
+    ports.chunk_by(|one, next| one.checked_add(1) == Some(*next)).filter_map(|run| Some((*run.first()?, *run.last()?)))
+}
+
+#[cfg(all(test, any(feature = "aws", feature = "azure")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_ports_are_one_run() {
+        let check = |ports: &[u16], expect: &[(u16, u16)]| assert_eq!(runs(ports).collect::<Vec<_>>(), expect);
+        check(&[8443], &[(8443, 8443)]);
+        check(&[80, 443, 444, 445, 8443], &[(80, 80), (443, 445), (8443, 8443)]);
+        check(&[65534, 65535], &[(65534, 65535)]);
+        check(&[], &[]);
     }
 }

@@ -49,10 +49,19 @@ pub struct ListTarget {
     /// The mark of what is ours: the description of every entry. It is constant, since a description changes only by
     /// removing the entry.
     pub mark: OwnerMark,
+    /// The marks of all configured targets: what carries our owner's mark and is of none of these is an orphan.
+    pub configured: Vec<OwnerMark>,
     /// How many entries a list may grow to, at most [`MOST_ENTRIES`].
     pub most_entries: u64,
     /// Whether entries that nobody wants may go before those that come, where both do not fit at once.
     pub make_room: bool,
+}
+
+impl ListTarget {
+    /// A target whose lists may grow as far as EC2 lets them, and that makes no room.
+    pub fn new(mark: OwnerMark) -> Self {
+        Self { configured: vec![mark.clone()], mark, most_entries: MOST_ENTRIES, make_room: false }
+    }
 }
 
 /// One writing call. After each the list is read until its state says complete.

@@ -88,6 +88,17 @@ pub struct Foreign {
     pub effect: ForeignEffect,
 }
 
+impl Foreign {
+    /// What all of them admit to the target's ports already: true as long as they stand, and theirs to take away.
+    pub fn admitted(all: &[Self]) -> PrefixSet {
+        let admitted = all.iter().filter_map(|foreign| match &foreign.effect {
+            ForeignEffect::Admits(prefixes) => Some(prefixes),
+            _ => None,
+        });
+        admitted.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes))
+    }
+}
+
 /// What somebody else's rule does to a target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ForeignEffect {
@@ -148,6 +159,9 @@ pub struct Observed {
     pub foreign: Vec<Foreign>,
     /// Objects of ours that no configured target wants.
     pub orphans: Vec<Orphan>,
+    /// Entries among the orphans that stand where this target's would, and need only its mark: what is wanted of them is
+    /// taken over, by an add that names them, and not stored beside them.
+    pub adoptable: Vec<Entry>,
     /// What its rules counted, where the firewall counts. No part of the revision: counting changes nothing.
     pub counters: Option<Counters>,
     /// The version that this is.
@@ -163,8 +177,8 @@ impl Observed {
         let mut hasher = DefaultHasher::new();
         (&entries, &skeleton).hash(&mut hasher);
         let revision = Revision { content: hasher.finish(), lock: lock.into() };
-        let (rooms, foreign, orphans) = Default::default();
-        Self { entries, skeleton, rooms, foreign, orphans, counters: None, revision }
+        let (rooms, foreign, orphans, adoptable) = Default::default();
+        Self { entries, skeleton, rooms, foreign, orphans, adoptable, counters: None, revision }
     }
 
     /// The addresses that our entries admit. Service tags count for none: only their vendor knows them.

@@ -45,6 +45,15 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// As [`Provider::apply`].
     async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError>;
 
+    /// What can be found out without changing anything: what the target holds and has room for, and whether a change
+    /// would be allowed. In words, a line each, for whoever sets it up.
+    ///
+    /// # Errors
+    /// As [`Provider::observe`]; [`ProviderError::Denied`] names each right that is missing.
+    async fn check(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(Vec::new())
+    }
+
     /// What the firewall itself answers when it is asked for one address: whether an entry of ours lets it in. For
     /// people who ask why, and to hold against what was read; no pass goes by it.
     ///
@@ -52,15 +61,6 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// As [`Provider::observe`].
     async fn look_up(&self, _address: IpAddr) -> Result<Answer, ProviderError> {
         Ok(Answer::NotAsked)
-    }
-
-    /// What would keep a change from being made though reading works: rights that are missing, room that is short, in
-    /// words, a line each. Changes nothing.
-    ///
-    /// # Errors
-    /// As [`Provider::observe`].
-    async fn check(&self) -> Result<Vec<String>, ProviderError> {
-        Ok(Vec::new())
     }
 
     /// Something changed that may be ours: a wake-up, never data. `None` where the firewall cannot tell.
