@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use tagwall_provider::{Answer, Family, Foreign, ForeignEffect, IpNet, Observed, Skeleton};
+use tagwall_provider::{Admits, Answer, Family, Foreign, ForeignEffect, IpNet, Observed, Skeleton};
 
 use crate::config::{Config, List, Target};
 use crate::report::Failure;
@@ -35,10 +35,9 @@ pub struct OfTarget {
     pub entries: Vec<Stored>,
     /// Why its lists want it in; nothing where they do not.
     pub wanted: Vec<Wanted>,
-    /// What the firewall said when it was asked for this one address: the entry that holds it, or null. Left out
-    /// where it cannot be asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Option<String>>,
+    /// What the firewall said when it was asked for this one address: whether an entry of ours holds it. Null where it
+    /// cannot be asked.
+    pub asked: Option<bool>,
     /// Other people's rules that admit it already, or that judge the same ports.
     pub foreign: Vec<String>,
     /// What is not as it should be around the entries.
@@ -175,6 +174,7 @@ impl OfTarget {
         address: IpAddr,
         target: &Target,
         wanted: Vec<Wanted>,
+        publication: Option<&Publication>,
         read: Result<(&Observed, Answer), &Failure>,
     ) -> Self {
         let mut told = Self {
@@ -195,17 +195,19 @@ impl OfTarget {
                 return told;
             }
         };
-        told.entries = stored(address, observed);
+        told.entries = stored(address, observed, publication);
         told.asked = match answer {
             Answer::NotAsked => None,
-            Answer::Outside => Some(None),
-            Answer::Inside(range) => Some(Some(range.to_string())),
+            Answer::Outside => Some(false),
+            Answer::Inside => Some(true),
         };
         let bears =
             |foreign: &&Foreign| !matches!(&foreign.effect, ForeignEffect::Admits(set) if !set.contains(address));
         told.foreign = observed.foreign.iter().filter(bears).map(|foreign| foreign.description.clone()).collect();
         told.verdict = match &observed.skeleton {
             Skeleton::Absent => Verdict::NotEnforced,
+            // Our own rules let this host reach itself.
+            Skeleton::Intact if address.is_loopback() && is_host(target) => Verdict::Admitted,
             Skeleton::Intact if told.entries.is_empty() => Verdict::NotAdmitted,
             Skeleton::Intact => Verdict::Admitted,
             Skeleton::Drifted(lines) => {
@@ -217,13 +219,24 @@ impl OfTarget {
     }
 }
 
-fn stored(address: IpAddr, observed: &Observed) -> Vec<Stored> {
-    let holds = |range: tagwall_provider::AddressRange| range.first() <= address && address <= range.last();
-    let of_family = observed.entries.iter().filter_map(|entry| Some((entry, entry.range()?)));
-    let holding = of_family.filter(|(_, range)| range.family() == Family::of(address) && holds(*range));
-    let told = holding.map(|(entry, range)| {
+/// Whether the target's own rules guard this host.
+fn is_host(target: &Target) -> bool {
+    target.backend.is_local() && target.backend.unmarked_object().is_none()
+}
+
+/// The entries that hold an address. What a service tag holds only its vendor knows: as the publication has it.
+fn stored(address: IpAddr, observed: &Observed, publication: Option<&Publication>) -> Vec<Stored> {
+    let holding = observed.entries.iter().filter(|entry| match &entry.admits {
+        Admits::Range(range) => {
+            range.family() == Family::of(address) && range.first() <= address && address <= range.last()
+        }
+        Admits::ServiceTag(name) => {
+            publication.and_then(|publication| holds(publication.tag(name)?, address)).is_some()
+        }
+    });
+    let told = holding.map(|entry| {
         let room = observed.rooms.iter().find(|room| room.slot == entry.slot);
-        Stored { entry: range.to_string(), within: room.map(|room| room.name.clone()).unwrap_or_default() }
+        Stored { entry: entry.admits.to_string(), within: room.map(|room| room.name.clone()).unwrap_or_default() }
     });
     told.collect()
 }
@@ -244,6 +257,7 @@ fn written(out: &mut String, explained: &Explained, publication: Option<&Publica
             target.entries.iter().map(|stored| format!("{} in {}", stored.entry, stored.within)).collect();
         let by = by.join(", ");
         match target.verdict {
+            Verdict::Admitted if by.is_empty() => writeln!(out, "  admitted: loopback always is")?,
             Verdict::Admitted => writeln!(out, "  admitted by {by}")?,
             Verdict::NotAdmitted => writeln!(out, "  not admitted")?,
             Verdict::NotEnforced => writeln!(out, "  nothing of ours stands there: what else there is decides alone")?,
@@ -264,10 +278,9 @@ fn written(out: &mut String, explained: &Explained, publication: Option<&Publica
             None => writeln!(out, "  no publication is known: what its lists want cannot be told")?,
             Some(_) => {}
         }
-        match &target.asked {
-            Some(Some(entry)) => writeln!(out, "  the firewall, asked for this address: it lies in {entry}")?,
-            Some(None) => writeln!(out, "  the firewall, asked for this address: it lies in no entry")?,
-            None => {}
+        if let Some(asked) = target.asked {
+            let said = if asked { "it is in" } else { "it is not in" };
+            writeln!(out, "  the firewall itself, asked for this address: {said}")?;
         }
         for foreign in &target.foreign {
             writeln!(out, "  ! not ours: {foreign}")?;

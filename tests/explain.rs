@@ -1,4 +1,5 @@
 //! That what is explained is what packets find, and what the kernel itself says.
+#![expect(clippy::too_many_lines, reason = "snapshots are long")]
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -122,7 +123,9 @@ fn connecting(outside: &Namespace, addresses: &[IpAddr]) -> BTreeSet<IpAddr> {
 /// What is explained of each address: whether it is admitted, by the verdict, and by the kernel's own word.
 fn explained(world: &World, addresses: &[IpAddr]) -> Vec<(IpAddr, bool, bool)> {
     let words: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    let json = world.expect(0, &format!("explain --format json {}", words.join(" "))).json();
+    let run = world.tagwall(&format!("explain --format json {}", words.join(" ")));
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let json = run.json();
     let of = |told: &Value| {
         let target = &told["targets"][0];
         let admitted = match target["verdict"].as_str().unwrap() {
@@ -135,7 +138,7 @@ fn explained(world: &World, addresses: &[IpAddr]) -> Vec<(IpAddr, bool, bool)> {
             admitted,
             "what is wanted is what is enforced: {told:#}"
         );
-        (told["address"].as_str().unwrap().parse().unwrap(), admitted, !target["asked"].is_null())
+        (told["address"].as_str().unwrap().parse().unwrap(), admitted, target["asked"].as_bool().unwrap())
     };
     json["addresses"].as_array().unwrap().iter().map(of).collect()
 }
@@ -201,7 +204,7 @@ fn an_address_is_explained_to_people() {
         edge  nftables inet tagwall
           nothing of ours stands there: what else there is decides alone
           wanted by list entra: tag AzureActiveDirectory has 192.0.2.0/25
-          the firewall, asked for this address: it lies in no entry
+          the firewall itself, asked for this address: it is not in
 
         Tags of Public, change number 10, that hold it
           AzureActiveDirectory   192.0.2.0/25  AzureAD
@@ -216,7 +219,7 @@ fn an_address_is_explained_to_people() {
         edge  nftables inet tagwall
           admitted by 192.0.2.0/25 in edge-v4
           wanted by list entra: tag AzureActiveDirectory has 192.0.2.0/25
-          the firewall, asked for this address: it lies in 192.0.2.0/25
+          the firewall itself, asked for this address: it is in
 
         Tags of Public, change number 10, that hold it
           AzureActiveDirectory   192.0.2.0/25  AzureAD
@@ -230,7 +233,7 @@ fn an_address_is_explained_to_people() {
         edge  nftables inet tagwall
           admitted by 203.0.113.0/28 in edge-v4
           wanted by list entra: its `extra` has it
-          the firewall, asked for this address: it lies in 203.0.113.0/28
+          the firewall itself, asked for this address: it is in
 
         No tag of Public, change number 10, holds it
 
@@ -239,7 +242,7 @@ fn an_address_is_explained_to_people() {
         edge  nftables inet tagwall
           not admitted
           wanted by none of its lists
-          the firewall, asked for this address: it lies in no entry
+          the firewall itself, asked for this address: it is not in
 
         Tags of Public, change number 10, that hold it
           AzureCloud.westeurope  192.0.2.0/24  westeurope, AzureAD
@@ -257,7 +260,7 @@ fn an_address_is_explained_to_people() {
         edge  nftables inet tagwall
           admitted by 203.0.113.200/32 in edge-v4
           wanted by none of its lists
-          the firewall, asked for this address: it lies in 203.0.113.200/32
+          the firewall itself, asked for this address: it is in
           ! not ours: chain wall of table inet other drops tcp port 8443 on input: its policy is drop; tagwall can only narrow what others let through, so let everybody through there: `nft insert rule inet other wall tcp dport 8443 accept`
 
         No tag of Public, change number 10, holds it
@@ -274,7 +277,7 @@ fn an_address_is_explained_to_people() {
           ! chain edge-ports: the rule `iif "lo" accept` is missing or was changed
           ! chain edge-ports: the rule `tcp dport 8443 goto edge-admit` is missing or was changed
           wanted by list entra: tag AzureActiveDirectory has 192.0.2.0/25
-          the firewall, asked for this address: it lies in 192.0.2.0/25
+          the firewall itself, asked for this address: it is in
           ! not ours: chain wall of table inet other drops tcp port 8443 on input: its policy is drop; tagwall can only narrow what others let through, so let everybody through there: `nft insert rule inet other wall tcp dport 8443 accept`
 
         Tags of Public, change number 10, that hold it
@@ -301,11 +304,9 @@ fn an_address_is_explained_to_people() {
           ! tcp port 8443 is open to everybody: chain edge-ports does not send it to chain edge-admit
           ! chain edge-ports: the rule `iif "lo" accept` is missing or was changed
           ! chain edge-ports: the rule `tcp dport 8443 goto edge-admit` is missing or was changed
-          wanted by none of its lists
-          the firewall, asked for this address: it lies in 2001:db8:1::/48
+          no publication is known: what its lists want cannot be told
+          the firewall itself, asked for this address: it is in
           ! not ours: chain wall of table inet other drops tcp port 8443 on input: its policy is drop; tagwall can only narrow what others let through, so let everybody through there: `nft insert rule inet other wall tcp dport 8443 accept`
-
-        No publication is known: no tags are told
         --- stderr
         warning: cannot read `feed.json`: No such file or directory (os error 2)
         "#);

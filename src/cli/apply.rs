@@ -17,7 +17,7 @@ use crate::exit::ExitStatus;
 use crate::reconcile::{Options, Pass, Purpose, against};
 use crate::report::{Failure, Outcome, Published, text};
 use crate::saved::SavedError;
-use crate::saved::plan::{PlanContent, SavedPlan};
+use crate::saved::plan::{PlanContent, PlannedTarget, SavedPlan};
 use crate::source::Fetched;
 
 pub(super) async fn run(global: &Global, args: &Apply, output: Output) -> Result<ExitStatus, CliError> {
@@ -94,7 +94,7 @@ fn unfit(context: &Context, saved: &SavedPlan, args: &Apply) -> Vec<String> {
     let empty = saved.content.targets.is_empty().then(|| "it is of no target".to_owned());
     let configuration = saved.content.other_configuration(&context.config);
     let of_file = [expected, altered, expired, empty, configuration].into_iter().flatten();
-    of_file.chain(saved.content.targets.iter().filter_map(|target| target.held_back())).collect()
+    of_file.chain(saved.content.targets.iter().filter_map(PlannedTarget::held_back)).collect()
 }
 
 fn refuse(findings: impl IntoIterator<Item = String>) -> Result<(), CliError> {

@@ -1,5 +1,7 @@
 //! `tagwall explain`: why an address is admitted, or is not. Reads the firewalls, changes nothing.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use tagwall_provider::{Observed, Provider};
 
@@ -31,7 +33,8 @@ pub(super) async fn run(global: &Global, args: &Explain, output: Output) -> Resu
         read.push(observed(kept).await);
     }
     let mut all = Vec::new();
-    for &address in &args.address {
+    // A mapped address is the IPv4 address that it maps.
+    for address in args.address.iter().map(IpAddr::to_canonical) {
         let mut targets = Vec::new();
         for (Kept { target, .. }, read) in kept.iter().zip(&read) {
             let wanted = explain::wanted(address, target, &context.config, &context.state, publication);
@@ -42,7 +45,13 @@ pub(super) async fn run(global: &Global, args: &Explain, output: Output) -> Resu
                 },
                 Err(failure) => Err(failure.clone()),
             };
-            targets.push(OfTarget::new(address, target, wanted, answered.as_ref().map(|(seen, said)| (*seen, *said))));
+            targets.push(OfTarget::new(
+                address,
+                target,
+                wanted,
+                publication,
+                answered.as_ref().map(|(seen, said)| (*seen, *said)),
+            ));
         }
         let tags = publication.map(|publication| explain::tags(address, publication)).unwrap_or_default();
         all.push(Explained { address, targets, tags });

@@ -14,12 +14,12 @@ use crate::saved::plan::{PlanContent, SavedPlan};
 
 pub(super) async fn run(global: &Global, args: &Plan, output: Output) -> Result<ExitStatus, CliError> {
     let (context, mut report) = look(global, args, output).await?;
-    let content = PlanContent::of(&report, &context.config);
-    report.plan = Some(content.hash());
+    let planned = PlanContent::of(&report, &context.config);
+    report.plan = Some(planned.hash());
     if let Some(path) = &args.output {
         let lives = args.expires.and_then(|span| SignedDuration::try_from(span.0).ok());
         let expires = lives.and_then(|span| context.now.checked_add(span).ok());
-        SavedPlan::new(content, context.now, expires).write(path)?;
+        SavedPlan::new(planned, context.now, expires).write(path)?;
     }
     sync::print(&report, &context, args.format, output)?;
     Ok(report.exit_status())

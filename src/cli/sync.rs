@@ -16,7 +16,7 @@ use crate::report::{Outcome, Report, json, markdown, text};
 
 pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<ExitStatus, CliError> {
     if args.dry_run {
-        return plan::dry_run(global, &args.as_plan(), output).await;
+        return Box::pin(plan::dry_run(global, &args.as_plan(), output)).await;
     }
     let without = if args.defaults { Without::OnlyDefaults } else { Without::Error };
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-use tagwall_provider::{Admits, Entry, PrefixSet, Room, Slot};
+use tagwall_provider::{Admits, Entry, PerFamily, PrefixSet, Room, Slot};
 
 use super::*;
 use crate::fixture::{config, publication, set};
@@ -53,10 +53,11 @@ fn what_a_firewall_makes_of_an_address() {
         let entry = |prefix: IpNet| Entry { admits: Admits::Range(prefix.into()), slot: Slot(0), id: None };
         set.prefixes().map(entry).collect::<Vec<_>>()
     };
+    let published = publication(1, &[("Alpha", &["198.51.100.0/24"])]);
     let seen = |skeleton| {
         let mut observed = Observed::new(entries(set(&["192.0.2.0/25", "2001:db8::/48"])), skeleton, "");
         observed.rooms =
-            vec![Room { slot: Slot(0), name: "one".to_owned(), free: Default::default(), taken: Vec::new() }];
+            vec![Room { slot: Slot(0), name: "one".to_owned(), free: PerFamily::default(), taken: Vec::new() }];
         let admits = ForeignEffect::Admits(set(&["192.0.2.0/28"]));
         observed.foreign = vec![
             Foreign { description: "theirs".to_owned(), effect: admits },
@@ -65,7 +66,7 @@ fn what_a_firewall_makes_of_an_address() {
         observed
     };
     let told = |text: &str, observed: &Observed, answer| {
-        OfTarget::new(address(text), &config.targets[0], Vec::new(), Ok((observed, answer)))
+        OfTarget::new(address(text), &config.targets[0], Vec::new(), Some(&published), Ok((observed, answer)))
     };
     let intact = seen(Skeleton::Intact);
     let of = told("192.0.2.1", &intact, Answer::NotAsked);
@@ -75,14 +76,21 @@ fn what_a_firewall_makes_of_an_address() {
     );
     assert_eq!((of.foreign, of.asked), (vec!["theirs".to_owned(), "a wall".to_owned()], None));
     let of = told("192.0.2.128", &intact, Answer::Outside);
-    assert_eq!((of.verdict, of.asked), (Verdict::NotAdmitted, Some(None)));
+    assert_eq!((of.verdict, of.asked), (Verdict::NotAdmitted, Some(false)));
     assert_eq!(of.foreign, ["a wall"]);
+    let of = told("127.0.0.1", &intact, Answer::Outside);
+    assert_eq!((of.verdict, of.entries.len()), (Verdict::Admitted, 0));
     // An IPv4 address lies in no IPv6 range, whatever its number.
     assert_eq!(told("::192.0.2.1", &intact, Answer::Outside).verdict, Verdict::NotAdmitted);
+    // A service tag by name holds what the publication says that it does.
+    let by_name = Entry { admits: Admits::ServiceTag("alpha".into()), slot: Slot(0), id: None };
+    let native = Observed::new(vec![by_name], Skeleton::Intact, "");
+    assert_eq!(told("198.51.100.7", &native, Answer::NotAsked).entries[0].entry, "alpha");
+    assert_eq!(told("192.0.2.1", &native, Answer::NotAsked).verdict, Verdict::NotAdmitted);
     assert_eq!(told("192.0.2.1", &seen(Skeleton::Absent), Answer::NotAsked).verdict, Verdict::NotEnforced);
     let of = told("192.0.2.1", &seen(Skeleton::Drifted(vec!["odd".to_owned()])), Answer::NotAsked);
     assert_eq!((of.verdict, of.drift), (Verdict::Unsure, vec!["odd".to_owned()]));
     let failure = Failure { message: "no".to_owned(), hint: None, class: crate::report::Class::Denied };
-    let of = OfTarget::new(address("192.0.2.1"), &config.targets[0], Vec::new(), Err(&failure));
+    let of = OfTarget::new(address("192.0.2.1"), &config.targets[0], Vec::new(), None, Err(&failure));
     assert_eq!((of.verdict, of.error.as_deref()), (Verdict::Unknown, Some("no")));
 }

@@ -32,16 +32,16 @@ impl Limits {
     pub fn measure(&self, list: &str, before: &PrefixSet, after: &PrefixSet) -> Vec<Measure> {
         let of = |family| {
             let (before, after) = (before.only(family), after.only(family));
-            let lost = before.difference(&after);
+            let gone = before.difference(&after);
             let prefixes = before.prefixes().count();
             (!before.is_empty() || !after.is_empty()).then(|| Measure {
                 list: list.to_owned(),
                 family,
                 before: before.addresses(family),
-                lost: lost.addresses(family),
+                lost: gone.addresses(family),
                 gained: after.difference(&before).addresses(family),
                 prefixes,
-                lost_prefixes: before.prefixes().filter(|prefix| lost.meets(*prefix)).count(),
+                lost_prefixes: before.prefixes().filter(|prefix| gone.meets(*prefix)).count(),
                 loss_limit: self.loss_told(prefixes),
                 growth_limit: self.growth.to_string(),
             })

@@ -1,4 +1,5 @@
 //! Plans that are saved, reviewed and applied.
+#![expect(clippy::too_many_lines, reason = "snapshots are long")]
 
 mod formats;
 mod inputs;

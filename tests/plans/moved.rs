@@ -176,7 +176,7 @@ fn an_expired_and_an_altered_plan_are_refused() {
             assert!(text.contains(reason), "{reason}: {text}");
         };
         forged("what it should admit is another", &|target| {
-            target["desired"]["prefixes"]["extra"] = ["192.0.2.0/24"].into()
+            target["desired"]["prefixes"]["extra"] = ["192.0.2.0/24"].into();
         });
         forged("192.0.2.0/29 came since", &|target| {
             target["observed"]["entries"].as_array_mut().unwrap().remove(0);

@@ -50,8 +50,8 @@ pub enum Answer {
     NotAsked,
     /// No entry of ours holds it.
     Outside,
-    /// An entry of ours holds it: this one.
-    Inside(AddressRange),
+    /// An entry of ours holds it.
+    Inside,
 }
 
 /// The table, chain and rules around the entries.

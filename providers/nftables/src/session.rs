@@ -13,14 +13,11 @@ use crate::error::classified;
 use crate::layout::Layout;
 use crate::netlink::message::Batch;
 use crate::netlink::monitor::Monitor;
-use crate::netlink::parse::ElementSeen;
 use crate::netlink::socket::{NetlinkError, Socket};
-use crate::netlink::wire;
 use crate::observe::{self, is_rebuilt, observed};
 use crate::others;
 use crate::settings::Settings;
 use crate::snapshot::{self, Snapshot, Structure};
-use crate::stored;
 use crate::watch::{self, Concern, Watch};
 use crate::write;
 
@@ -64,20 +61,11 @@ impl Session {
         Ok(observed)
     }
 
-    /// Asks the kernel which interval of our set an address lies in, as `nft get element` does.
+    /// Asks the kernel whether an address lies in our set of its family.
     pub(crate) fn look_up(&mut self, address: IpAddr) -> Result<Answer, ProviderError> {
-        let family = Family::of(address);
-        let Some(set) = self.layout.set(family) else { return Ok(Answer::Outside) };
-        let mut ask = |flags| self.socket.element(set, family, address, flags).map_err(|error| classified(&error));
-        let Some(ElementSeen::Start(first)) = ask(0)? else { return Ok(Answer::Outside) };
-        let behind = match ask(wire::ELEMENT_INTERVAL_END)? {
-            Some(ElementSeen::End(behind)) => Some(behind),
-            _ => None,
-        };
-        let range = stored::range(family, first, behind.map_or(stored::highest(family), |behind| behind - 1));
-        let range = range.filter(|range| range.first() <= address && address <= range.last());
-        let moved = || ProviderError::Transient(Cause::new("the set changed while it was being asked"));
-        range.map(Answer::Inside).ok_or_else(moved)
+        let Some(set) = self.layout.set(Family::of(address)) else { return Ok(Answer::Outside) };
+        let inside = self.socket.is_inside(set, address).map_err(|error| classified(&error))?;
+        Ok(if inside { Answer::Inside } else { Answer::Outside })
     }
 
     pub(crate) fn apply(&mut self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {

@@ -41,18 +41,13 @@ impl Keys {
     }
 }
 
-/// The highest address of a family, as a number.
-pub(crate) fn highest(family: Family) -> u128 {
-    if family == Family::V4 { u32::MAX.into() } else { u128::MAX }
-}
-
 /// Makes ranges of starts and ends.
 ///
 /// What the kernel makes of odd ones: a start reaches to the next element, whatever that is, or to the highest
 /// address; an end without a start means nothing. (nft writes such an end at the lowest address into most sets:
 /// that one is not odd.)
 pub(crate) fn pair_up(mut elements: Vec<ElementSeen>, family: Family, interval: bool, set: &str) -> Stored {
-    let highest = highest(family);
+    let highest = if family == Family::V4 { u32::MAX.into() } else { u128::MAX };
     let mut stored = Stored { ranges: Vec::with_capacity(elements.len() / 2 + 1), ..Stored::default() };
     // At one address an end comes before a start: intervals may touch.
     let place = |element: &ElementSeen| match *element {
@@ -99,7 +94,7 @@ pub(crate) fn pair_up(mut elements: Vec<ElementSeen>, family: Family, interval: 
     stored
 }
 
-pub(crate) fn range(family: Family, first: u128, last: u128) -> Option<AddressRange> {
+fn range(family: Family, first: u128, last: u128) -> Option<AddressRange> {
     match family {
         Family::V4 => {
             let address = |number: u128| u32::try_from(number).ok().map(Ipv4Addr::from);

@@ -83,13 +83,13 @@ impl Writer {
     }
 
     /// One key of a set, to be asked for.
-    pub(crate) fn put_key(&mut self, set: SetName<'_>, address: IpAddr, flags: u32) {
+    pub(crate) fn put_key(&mut self, set: SetName<'_>, address: IpAddr) {
         self.put_text(attr::ELEMENTS_TABLE, set.table);
         self.put_text(attr::ELEMENTS_SET, set.set);
         let list = self.nest(attr::ELEMENTS_LIST);
         match address {
-            IpAddr::V4(address) => write_element(self, &address.octets(), flags),
-            IpAddr::V6(address) => write_element(self, &address.octets(), flags),
+            IpAddr::V4(address) => write_element(self, &address.octets(), 0),
+            IpAddr::V6(address) => write_element(self, &address.octets(), 0),
         }
         self.close(&list);
     }

@@ -13,10 +13,9 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
-use tagwall_provider::Family;
 
 use super::message::{Batch, SetName, Writer, request};
-use super::parse::{self, ElementSeen, Malformed, Message, messages};
+use super::parse::{self, Malformed, Message, messages};
 use super::wire::{self, msg};
 use crate::ffi;
 
@@ -166,27 +165,21 @@ impl Socket {
                 },
                 _ => each(message)?,
             }
-            Ok((message.flags & wire::MULTI == 0).then_some(Ok(dump)))
+            Ok((message.flags & wire::MULTI == 0 && flags & wire::ACK == 0).then_some(Ok(dump)))
         })
     }
 
-    /// The element of an interval set that an address lies behind, or with the flag of ends the one that it lies before:
-    /// as `nft get element` asks. `None` where there is none, and where there is no set.
-    pub(crate) fn element(
-        &mut self,
-        set: SetName<'_>,
-        family: Family,
-        address: IpAddr,
-        flags: u32,
-    ) -> Result<Option<ElementSeen>, NetlinkError> {
-        let fill = |writer: &mut Writer| writer.put_key(set, address, flags);
-        let mut found = None;
-        let each = |message: &Message<'_>| match message.table_message() {
-            Some(msg::NEW_ELEMENT) => parse::elements(message, family, |element| found = found.or(Some(element))),
-            _ => Ok(()),
+    /// Whether an address lies in an interval of a set, as `nft get element` asks. Where there is no set it lies in none.
+    pub(crate) fn is_inside(&mut self, set: SetName<'_>, address: IpAddr) -> Result<bool, NetlinkError> {
+        let fill = |writer: &mut Writer| writer.put_key(set, address);
+        let mut found = false;
+        let each = |message: &Message<'_>| {
+            found |= message.table_message() == Some(msg::NEW_ELEMENT);
+            Ok(())
         };
-        match self.ask("look an address up", msg::GET_ELEMENT, 0, set.family, fill, each) {
-            Err(NetlinkError::Refused { errno: Errno::ENOENT, .. }) => Ok(None),
+        // Linux 6.18 answers some such questions with nothing at all; an acknowledgement always comes.
+        match self.ask("look an address up", msg::GET_ELEMENT, wire::ACK, set.family, fill, each) {
+            Err(NetlinkError::Refused { errno: Errno::ENOENT, .. }) => Ok(false),
             asked => asked.map(|_| found),
         }
     }
