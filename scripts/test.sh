@@ -5,7 +5,7 @@
 # is compiled once, and checked once for clippy. Another `-p` or `--features` would choose other features of shared
 # dependencies and compile them again.
 
-all_steps=(shell words fetch format deny clippy slim tests doctests doc docs aws_rig demo observability systemd fuzz)
+all_steps=(shell words fetch format deny clippy slim tests doctests doc docs aws_rig azure_rig demo observability systemd fuzz)
 report=() skips=() failed=no summary='no test was run'
 
 run_steps() {
