@@ -1,13 +1,13 @@
 use async_trait::async_trait;
-use tagwall_provider::{Admits, Entry, ForeignEffect, IpNet, Orphan, Revision, Skeleton, Slot, Steps};
+use tagwall_provider::{Admits, Entry, ForeignEffect, IpNet, Operation, Orphan, Revision, Skeleton, Slot, Step, Steps};
 
 use super::*;
 use crate::fixture::set;
 use crate::plan;
 
-/// A firewall that shows one thing, whatever is done to it.
+/// A firewall that shows one thing, whatever is done to it, and asks for these steps.
 #[derive(Debug)]
-struct Shown(Observed);
+struct Shown(Observed, Steps);
 
 #[async_trait]
 impl Provider for Shown {
@@ -16,7 +16,7 @@ impl Provider for Shown {
     }
 
     fn place(&self, _: &Observed, _: &Desired) -> Result<Steps, Refusal> {
-        Ok(Steps::default())
+        Ok(self.1.clone())
     }
 
     async fn apply(&self, _: &Revision, _: &Steps) -> Result<Applied, ProviderError> {
@@ -41,8 +41,8 @@ async fn check(desired: &[&str], ours: &[&str], others: ForeignEffect, expect: R
     let entries = set(ours).prefixes().map(entry).collect();
     let mut observed = Observed::new(entries, Skeleton::Intact, "");
     observed.foreign = vec![Foreign { description: "a rule".to_owned(), effect: others }];
-    let provider = Shown(observed.clone());
-    let plan = plan::plan(&provider, &observed, &Desired::listed(set(desired)), Policy::Sync).unwrap();
+    let provider = Shown(observed, Steps::default());
+    let plan = plan::plan(&provider, provider.0.clone(), &Desired::listed(set(desired)), Policy::Sync).unwrap();
     let found = verify(&provider, &plan).await.map_err(|error| error.to_string());
     assert_eq!(found, expect.map_err(|text| format!("after the change the firewall {text}")));
 }
@@ -59,4 +59,20 @@ async fn what_others_admit_is_not_missing() {
     // Theirs is no surplus of ours, and does not hide one.
     check(&both[..1], &both, theirs(&both[1..]), Err("still admits 198.51.100.0/24")).await;
     check(&both[..1], &both[..1], theirs(&both[1..]), Ok(())).await;
+}
+
+#[tokio::test]
+async fn a_tag_is_there_where_nothing_is_left_to_do() {
+    let observed = Observed::new(Vec::new(), Skeleton::Intact, "");
+    let verified = async |steps: Steps| {
+        let provider = Shown(observed.clone(), steps);
+        let desired = Desired::ServiceTag("AzureActiveDirectory".to_owned());
+        let plan = plan::plan(&provider, observed.clone(), &desired, Policy::Sync).unwrap();
+        verify(&provider, &plan).await.map_err(|error| error.to_string())
+    };
+    assert_eq!(verified(Steps::default()).await, Ok(()));
+    let admits = Admits::ServiceTag("AzureActiveDirectory".into());
+    let step = Step { operation: Operation::Add, admits, slot: Slot::default(), id: None };
+    let missing = verified(Steps { entries: vec![step], ..Steps::default() }).await;
+    assert!(missing.unwrap_err().contains("does not name the service tag AzureActiveDirectory"));
 }

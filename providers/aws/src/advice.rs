@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use tagwall_provider::widen::{Bounds, widen};
 use tagwall_provider::{AddressCount, Family, Foreign, IpNet, Observed, PerFamily, PrefixSet, Slot};
 
 use crate::placement::{Change, count_entries, fill};
 use crate::rule::Target;
-use crate::widen::{Bounds, widen};
 
 /// EC2's bound on the quota of rules in a group times the groups of a network interface.
 const MOST_RULES_OF_AN_INTERFACE: u64 = 1000;

@@ -14,7 +14,6 @@
 //! * [`observe`], [`place`]: whose each rule is, and where each prefix goes.
 //! * [`calls`]: steps as calls of the sizes that EC2 takes.
 //! * [`prefix_list`]: the other form, a list of one family with a version for a lock.
-//! * [`widen`]: the closest cover of at most so many prefixes.
 //! * [`advice`]: what to do where it does not fit.
 //! * [`actions`]: what AWS has to allow.
 //!
@@ -39,7 +38,6 @@ mod placement;
 pub mod prefix_list;
 mod reading;
 mod rule;
-pub mod widen;
 
 pub use batches::{Call, MOST_RULES_A_CALL, Permission, calls};
 pub use client::{Account, Clients, Identity, Role};

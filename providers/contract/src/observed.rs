@@ -43,6 +43,17 @@ pub struct Entry {
     pub id: Option<StoredId>,
 }
 
+/// What a firewall answers when it is asked for one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It cannot be asked for one.
+    NotAsked,
+    /// No entry of ours holds it.
+    Outside,
+    /// An entry of ours holds it.
+    Inside,
+}
+
 /// The table, chain and rules around the entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Skeleton {

@@ -17,7 +17,7 @@ impl SecurityGroups {
     ///
     /// # Errors
     /// As [`tagwall_provider::Provider::observe`], and [`ProviderError::Denied`] that names each missing action.
-    pub async fn check(&self) -> Result<Vec<String>, ProviderError> {
+    pub(super) async fn ask(&self) -> Result<Vec<String>, ProviderError> {
         let connection = self.connection().await?;
         let groups = read::groups(&connection, &self.groups).await?;
         let observed = self.observed(&groups, &[]);

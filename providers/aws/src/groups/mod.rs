@@ -64,6 +64,10 @@ impl Provider for SecurityGroups {
         Writing::new(&connection, &self.target.mark, &self.groups, steps).carry_out(calls).await
     }
 
+    async fn check(&self) -> Result<Vec<String>, ProviderError> {
+        self.ask().await
+    }
+
     async fn withdraw(&self) -> Result<Applied, ProviderError> {
         let connection = self.connection().await?;
         let groups = read::groups(&connection, &self.groups).await?;

@@ -15,7 +15,7 @@ impl PrefixLists {
     ///
     /// # Errors
     /// As [`tagwall_provider::Provider::observe`], and [`ProviderError::Denied`] that names each missing action.
-    pub async fn check(&self) -> Result<Vec<String>, ProviderError> {
+    pub(super) async fn ask(&self) -> Result<Vec<String>, ProviderError> {
         let connection = self.connection().await?;
         let forms = self.forms(&connection, &read::all(&connection).await?).await?;
         let (mut lines, mut leave) = (Vec::new(), Leave::default());

@@ -124,6 +124,10 @@ impl Provider for PrefixLists {
         Writing::new(&connection, &self.target.mark, &forms).carry_out(calls).await
     }
 
+    async fn check(&self) -> Result<Vec<String>, ProviderError> {
+        self.ask().await
+    }
+
     async fn withdraw(&self) -> Result<Applied, ProviderError> {
         let connection = self.connection().await?;
         let all = read::all(&connection).await?;

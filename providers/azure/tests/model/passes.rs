@@ -1,0 +1,277 @@
+//! Random groups, rules and wishes: what has to hold in all of them.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tagwall_azure::Settings;
+use tagwall_provider::{Desired, IpNet, Limit, PrefixSet};
+
+use super::world::{self, NAMES, OURS, World, go, plan, rule, try_pass, wanted};
+
+/// An aligned block of the world.
+fn block(v4: bool) -> impl Strategy<Value = IpNet> {
+    (0_u8..64, 0_u8..=5).prop_map(move |(at, host_bits)| {
+        let at = at >> host_bits << host_bits;
+        let text = if v4 {
+            format!("192.0.2.{at}/{}", 32 - host_bits)
+        } else {
+            format!("2001:db8::{at:x}/{}", 128 - host_bits)
+        };
+        text.parse().unwrap()
+    })
+}
+
+fn wish() -> impl Strategy<Value = Desired> {
+    let blocks = (prop::collection::vec(block(true), 0..9), prop::collection::vec(block(false), 0..6));
+    let prefixes = blocks.prop_map(|(v4, v6)| Desired::listed(v4.into_iter().chain(v6).collect::<PrefixSet>()));
+    prop_oneof![6 => prefixes, 1 => Just(Desired::ServiceTag("ExampleService".to_owned()))]
+}
+
+/// What somebody did to one of our rules.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    None,
+    Priority(u16),
+    Property(&'static str, &'static str),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let properties = vec![
+        ("access", "Deny"),
+        ("access", "Allow"),
+        ("protocol", "*"),
+        ("destinationPortRange", "8000-9000"),
+        ("destinationPortRange", "22"),
+        ("destinationAddressPrefix", "198.51.100.1"),
+        ("provisioningState", "Failed"),
+        ("direction", "Outbound"),
+    ];
+    prop_oneof![
+        8 => Just(Damage::None),
+        2 => (180_u16..230).prop_map(Damage::Priority),
+        2 => prop::sample::select(properties).prop_map(|(key, value)| Damage::Property(key, value)),
+    ]
+}
+
+/// One of our rules: which, whom it names, what is wrong with it.
+fn ours() -> impl Strategy<Value = Value> {
+    let chunk = (any::<bool>(), 1_u16..=3).prop_flat_map(|(v4, number)| {
+        let texts = prop::collection::btree_set(block(v4).prop_map(|prefix| prefix.to_string()), 1..5);
+        (Just((v4, number)), texts, damage())
+    });
+    let chunk = chunk.prop_map(|((v4, number), texts, damage)| {
+        let end = match number {
+            1 => String::new(),
+            number => format!("-{number}"),
+        };
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let nominal = 200 + 2 * (number - 1) + u16::from(!v4);
+        damaged(&format!("{}{end}", if v4 { "v4" } else { "v6" }), nominal, "Allow", &texts, damage)
+    });
+    let other = |end: &'static str, at: u16, access: &'static str, source: &'static str| {
+        damage().prop_map(move |damage| damaged(end, at, access, &[source], damage))
+    };
+    // The priorities are those of two rules to a family.
+    prop_oneof![
+        6 => chunk,
+        1 => other("tag", 204, "Allow", "ExampleService"),
+        1 => other("v4", 200, "Allow", "*"),
+        1 => other("probes", 206, "Allow", "AzureLoadBalancer"),
+        2 => other("deny", 208, "Deny", "*"),
+    ]
+}
+
+fn damaged(end: &str, nominal: u16, access: &str, sources: &[&str], damage: Damage) -> Value {
+    let mark = ("description", json!(OURS));
+    let name = format!("{NAMES}{end}");
+    match damage {
+        Damage::None => rule(&name, nominal, access, sources, &[mark]),
+        Damage::Priority(priority) => rule(&name, priority, access, sources, &[mark]),
+        Damage::Property(key, value) => rule(&name, nominal, access, sources, &[mark, (key, json!(value))]),
+    }
+}
+
+/// Somebody else's.
+fn theirs() -> impl Strategy<Value = Value> {
+    let who = prop::sample::select(vec!["office", "tagwall:core/web", "tagwall:edge/mail", OURS, ""]);
+    let name = prop_oneof![9 => (0..99).prop_map(|number| format!("rule-{number}")), 1 => Just(format!("{NAMES}v4"))];
+    let source =
+        prop::sample::select(vec!["192.0.2.0/27", "2001:db8::10/124", "*", "VirtualNetwork", "AzureLoadBalancer"]);
+    let change = prop::sample::select(vec![
+        ("", ""),
+        ("protocol", "*"),
+        ("destinationPortRange", "1-65535"),
+        ("direction", "Outbound"),
+    ]);
+    let place =
+        (prop_oneof![100_u16..200, 200_u16..210, 210_u16..400], prop_oneof![3 => Just("Allow"), 1 => Just("Deny")]);
+    (who, name, place, source, change).prop_map(|(who, name, (priority, access), source, (key, value))| {
+        let mut change = vec![("description", json!(who))];
+        if !key.is_empty() {
+            change.push((key, json!(value)));
+        }
+        // What has both our name and our mark is ours.
+        let name = if who == OURS { name.replace(NAMES, "copy-") } else { name };
+        rule(&name, priority, access, &[source], &change)
+    })
+}
+
+prop_compose! {
+    fn worlds()(ours in prop::collection::vec(ours(), 0..6), theirs in prop::collection::vec(theirs(), 0..4), most in 12_usize..40) -> World {
+        let mut world = World::new();
+        world.most = (most, 14);
+        for rule in ours.into_iter().chain(theirs) {
+            world.put(rule);
+        }
+        world
+    }
+}
+
+fn settings_of(world: &World, (deny, probes, two): (bool, bool, bool)) -> Settings {
+    let (most_prefixes, most_rules) = world.most;
+    // Two rules to a family, or one.
+    let largest_rule = if two { most_prefixes.div_ceil(2) } else { most_prefixes };
+    Settings { deny, admit_probes: probes, largest_rule, most_prefixes, most_rules, ..world::settings() }
+}
+
+fn switches() -> impl Strategy<Value = (bool, bool, bool)> {
+    any::<(bool, bool, bool)>()
+}
+
+/// Whether somebody else stands where ours would, or behind what closes.
+fn is_in_the_way(world: &World) -> bool {
+    world.foreign().iter().any(|rule| {
+        let priority = rule["properties"]["priority"].as_u64().unwrap();
+        rule["name"].as_str().unwrap().starts_with(NAMES) || priority >= 200
+    })
+}
+
+/// Whether all that stands and all that is wished for is more than the group takes.
+fn is_tight(world: &World, desired: &Desired) -> bool {
+    let all: usize = world
+        .rules
+        .iter()
+        .map(|rule| rule["properties"]["sourceAddressPrefixes"].as_array().unwrap().len().max(1))
+        .sum();
+    // A rule may be full before the group is, and a prefix that is cut up stays together.
+    all + 2 * desired.prefixes().prefixes().count() > world.most.0 || world.rules.len() + 6 > world.most.1
+}
+
+fn has_moved(world: &World) -> bool {
+    let nominal = |rule: &Value| {
+        let name = rule["name"].as_str().unwrap();
+        let priority = rule["properties"]["priority"].as_u64().unwrap();
+        rule["properties"]["direction"] == "Inbound"
+            && [("v4", 200), ("v6", 201), ("v4-2", 202), ("v6-2", 203), ("tag", 204), ("probes", 206), ("deny", 208)]
+                .contains(&(&name[NAMES.len()..], priority))
+    };
+    world.rules.iter().any(|rule| World::is_ours(rule) && !nominal(rule))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(768))]
+
+    /// From anything to anything and on: never a gap, never over a limit, nothing foreign touched, and it converges.
+    #[test]
+    fn any_world_is_brought_to_any_wish(world in worlds(), switches in switches(), wishes in prop::collection::vec(wish(), 1..4)) {
+        let mut world = world;
+        let settings = settings_of(&world, switches);
+        for desired in &wishes {
+            let before = world.clone();
+            match try_pass(&mut world, &settings, desired) {
+                Ok(Ok(pass)) => {
+                    let rules: BTreeSet<&str> = pass.writes.iter().map(|write| &*write.name).collect();
+                    prop_assert!(pass.writes.len() <= rules.len() + 2, "{:?}", pass.writes);
+                    prop_assert_eq!(pass.writes.is_empty(), pass.steps.is_empty());
+                }
+                // Only what somebody moved by hand can hold itself up.
+                Ok(Err(stuck)) => {
+                    prop_assert!(has_moved(&before), "{stuck} in {:#?}", before.rules);
+                    return Ok(());
+                }
+                Err(refusal) => {
+                    prop_assert!(!refusal.finding.is_empty() && !refusal.choices.is_empty());
+                    prop_assert_eq!(&world.rules, &before.rules);
+                    let justified = match refusal.limit {
+                        Limit::NotOurs => is_in_the_way(&world),
+                        Limit::Capacity => is_tight(&world, desired),
+                        _ => false,
+                    };
+                    prop_assert!(justified, "{refusal} in {:#?}", world.rules);
+                }
+            }
+        }
+    }
+
+    /// Killed between any two requests: who was admitted and is wanted stays, and the next pass ends the work.
+    #[test]
+    fn a_pass_that_dies_anywhere_is_finished_by_the_next(world in worlds(), switches in switches(), desired in wish(), made in 0_usize..6) {
+        let mut world = world;
+        let settings = settings_of(&world, switches);
+        let Ok((_, goal)) = plan(&world, &settings, &desired) else { return Ok(()) };
+        if has_moved(&world) {
+            return Ok(());
+        }
+        go(&mut world, &settings, &goal, &wanted(&desired), made).unwrap();
+        let next = try_pass(&mut world, &settings, &desired);
+        prop_assert!(matches!(next, Ok(Ok(_))), "what fitted before fits now: {:?}", next);
+    }
+
+    /// Two at once on what both read: every request is made on what stands there then, and nobody is kept out meanwhile.
+    #[test]
+    fn two_at_once_leave_no_gap(world in worlds(), switches in switches(), wishes in [wish(), wish()], order in prop::collection::vec(any::<bool>(), 10)) {
+        let mut world = world;
+        let settings = settings_of(&world, switches);
+        // Somebody else's rule among ours decides by where a prefix stands.
+        if has_moved(&world) || is_in_the_way(&world) {
+            return Ok(());
+        }
+        let goals = wishes.each_ref().map(|desired| plan(&world, &settings, desired).map(|(_, goal)| goal));
+        let [Ok(one), Ok(two)] = goals else { return Ok(()) };
+        let both: BTreeSet<u8> = wanted(&wishes[0]).intersection(&wanted(&wishes[1])).copied().collect();
+        let (let_in, foreign) = (world.all_let_in(), world.foreign());
+        for first in order {
+            let goal = if first { &one } else { &two };
+            let Ok(Some(write)) = goal.next(&settings, &world.group()) else { continue };
+            prop_assert_eq!(world.make(&write), Ok(()));
+            let now = world.all_let_in();
+            prop_assert!(let_in.intersection(&both).all(|number| now.contains(number)), "{write:?}");
+        }
+        prop_assert_eq!(world.foreign(), foreign);
+        let last = try_pass(&mut world, &settings, &wishes[0]);
+        prop_assert!(!matches!(last, Ok(Err(_))), "{last:?}");
+    }
+
+    /// What is there stays where it is: one prefix more is one request, and a wish that only adds removes nothing.
+    #[test]
+    fn an_insert_writes_one_rule(desired in wish(), v4 in any::<bool>(), at in 0_u8..64, two in any::<bool>()) {
+        let mut world = World::new();
+        world.most = (40, 20);
+        let settings = settings_of(&world, (false, false, two));
+        prop_assume!(matches!(desired, Desired::Prefixes { .. }));
+        world::pass(&mut world, &settings, &desired).unwrap();
+        let more: PrefixSet = [IpNet::from(world::address(if v4 { at } else { at + 64 }))].into_iter().collect();
+        let both = Desired::listed(desired.prefixes().union(&more));
+        let pass = world::pass(&mut world, &settings, &both).unwrap();
+        prop_assert!(pass.writes.len() <= 1, "{:?}", pass.writes);
+    }
+}
+
+/// The model would notice: what removes before it adds opens a gap, what ignores the limit is refused, and so is what is
+/// not of one family.
+#[test]
+fn the_model_notices_gaps_and_limits() {
+    let mut world = World::new();
+    world.most = (2, 20);
+    assert!(world.put(rule("tagwall-edge-web-v4", 200, "Allow", &["192.0.2.1/32"], &[("description", json!(OURS))])));
+    assert!(world.lets_in(Some(1)) && !world.lets_in(Some(2)));
+    assert!(!world.put(rule("too-many", 210, "Allow", &["192.0.2.2/32", "192.0.2.3/32"], &[])));
+    assert!(!world.put(rule("priority", 200, "Allow", &["*"], &[])));
+    assert!(!world.put(rule("mixed", 210, "Allow", &["192.0.2.2/32", "2001:db8::/32"], &[])));
+    assert!(!world.put(rule("listed", 210, "Allow", &["192.0.2.2/32", "Internet"], &[])));
+    assert!(world.put(rule("before", 150, "Deny", &["192.0.2.0/30"], &[])), "it is the second prefix");
+    assert!(!world.lets_in(Some(1)), "the rule before decides");
+    assert!(world.lets_in(None), "a default rule admits probes");
+    assert!(world.put(rule("end", 300, "Deny", &["*"], &[])) && !world.lets_in(None));
+}

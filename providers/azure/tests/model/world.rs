@@ -1,0 +1,312 @@
+//! A network security group as Azure documents it, in memory: what it takes, what it refuses, and whom it lets in.
+//!
+//! Addresses are numbers: 64 of 192.0.2.0/24, then 64 of 2001:db8::/32. Every rule is read from its JSON anew, and a
+//! packet is judged by the first rule that it meets.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tagwall_azure::{Goal, Group, Ports, Settings, Write};
+use tagwall_provider::{Desired, IpNet, Observed, Refusal, Steps};
+
+pub(crate) const OURS: &str = "tagwall:edge/web";
+pub(crate) const NAMES: &str = "tagwall-edge-web-";
+/// The addresses of the world: IPv4 first.
+pub(crate) const ADDRESSES: u8 = 128;
+
+pub(crate) fn settings() -> Settings {
+    Settings::new(OURS.parse().unwrap(), vec![Ports::one(8443)], 200)
+}
+
+pub(crate) fn address(number: u8) -> std::net::IpAddr {
+    let text = if number < 64 { format!("192.0.2.{number}") } else { format!("2001:db8::{:x}", number - 64) };
+    text.parse().unwrap()
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) rules: Vec<Value>,
+    /// How many prefixes and rules it takes.
+    pub(crate) most: (usize, usize),
+    pub(crate) requests: u64,
+}
+
+/// A rule as ARM shows it.
+pub(crate) fn rule(name: &str, priority: u16, access: &str, sources: &[&str], change: &[(&str, Value)]) -> Value {
+    let mut rule = json!({ "name": name, "etag": "W/\"1\"", "properties": {
+        "provisioningState": "Succeeded", "protocol": "Tcp", "access": access, "priority": priority, "direction": "Inbound",
+        "sourcePortRange": "*", "destinationPortRange": "8443", "destinationAddressPrefix": "*",
+        "sourceAddressPrefixes": [], "destinationAddressPrefixes": [], "sourcePortRanges": [], "destinationPortRanges": [],
+    }});
+    match sources {
+        [one] => rule["properties"]["sourceAddressPrefix"] = json!(one),
+        many => rule["properties"]["sourceAddressPrefixes"] = json!(many),
+    }
+    for (key, value) in change {
+        rule["properties"][key] = value.clone();
+    }
+    rule
+}
+
+fn texts(rule: &Value, one: &str, many: &str) -> Vec<String> {
+    let properties = &rule["properties"];
+    let one = properties[one].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let many = properties[many].as_array().into_iter().flatten().map(|text| text.as_str().unwrap().to_owned());
+    one.into_iter().chain(many).collect()
+}
+
+fn sources(rule: &Value) -> Vec<String> {
+    texts(rule, "sourceAddressPrefix", "sourceAddressPrefixes")
+}
+
+/// Whether a text of a rule's addresses means this address. The world knows one service tag, of two addresses.
+fn means(text: &str, number: u8) -> bool {
+    let address = address(number);
+    match text {
+        "*" | "Internet" => true,
+        "ExampleService" => number == 3 || number == 67,
+        text => text.parse::<IpNet>().is_ok_and(|prefix| prefix.contains(&address)) || text.parse() == Ok(address),
+    }
+}
+
+fn is_prefix(text: &str) -> bool {
+    text.contains(['/', ':']) || text.parse::<std::net::IpAddr>().is_ok()
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self { rules: Vec::new(), most: (4000, 1000), requests: 0 }
+    }
+
+    pub(crate) fn group(&self) -> Group {
+        Group::read(&self.json()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({ "name": "hub", "etag": "W/\"1\"", "properties": { "securityRules": self.rules } })
+    }
+
+    /// Ours are those that have our mark and one of our names.
+    pub(crate) fn is_ours(rule: &Value) -> bool {
+        let end = rule["name"].as_str().unwrap().to_lowercase();
+        let end = end.strip_prefix(NAMES).map(str::to_owned);
+        let known = ["v4", "v6", "v4-2", "v6-2", "v4-3", "v6-3", "tag", "probes", "deny", "tag-v4", "deny-v6"];
+        rule["properties"]["description"] == OURS && end.is_some_and(|end| known.contains(&end.as_str()))
+    }
+
+    pub(crate) fn foreign(&self) -> Vec<Value> {
+        self.rules.iter().filter(|rule| !Self::is_ours(rule)).cloned().collect()
+    }
+
+    /// The addresses that get in on TCP 8443: by the first rule that speaks of them. `None` is a probe of a load balancer.
+    pub(crate) fn lets_in(&self, number: Option<u8>) -> bool {
+        let mut inbound: Vec<&Value> =
+            self.rules.iter().filter(|rule| rule["properties"]["direction"] == "Inbound").collect();
+        inbound.sort_by_key(|rule| rule["properties"]["priority"].as_u64());
+        let meets = |rule: &&&Value| {
+            let properties = &rule["properties"];
+            let protocol = properties["protocol"] == "Tcp" || properties["protocol"] == "*";
+            let port = texts(rule, "destinationPortRange", "destinationPortRanges").iter().any(|text| {
+                match text.split_once('-') {
+                    Some((first, last)) => (first.parse().unwrap()..=last.parse().unwrap()).contains(&8443),
+                    None => text == "*" || text == "8443",
+                }
+            });
+            // The target's place is nowhere in particular: a rule for some destination is not for it.
+            let everywhere = texts(rule, "destinationAddressPrefix", "destinationAddressPrefixes") == ["*"];
+            let source = sources(rule).iter().any(|text| match number {
+                Some(number) => means(text, number),
+                None => text == "AzureLoadBalancer" || text == "*",
+            });
+            protocol && port && everywhere && source
+        };
+        inbound.iter().find(meets).map_or(number.is_none(), |rule| rule["properties"]["access"] == "Allow")
+    }
+
+    pub(crate) fn all_let_in(&self) -> BTreeSet<u8> {
+        (0..ADDRESSES).filter(|number| self.lets_in(Some(*number))).collect()
+    }
+
+    /// Whom our rules that open the port name, whatever stands before them.
+    pub(crate) fn named(&self) -> BTreeSet<u8> {
+        let ours = self.rules.iter().filter(|rule| Self::is_ours(rule) && rule["properties"]["access"] == "Allow");
+        let texts: Vec<String> = ours.flat_map(sources).filter(|text| text != "AzureLoadBalancer").collect();
+        (0..ADDRESSES).filter(|number| texts.iter().any(|text| means(text, *number))).collect()
+    }
+
+    /// Why Azure would not hold this, if it would not.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let prefixes = self.rules.iter().flat_map(sources).filter(|text| is_prefix(text)).count();
+        if prefixes > self.most.0 || self.rules.len() > self.most.1 {
+            return Some("NetworkSecurityGroupLimitReached");
+        }
+        for (index, rule) in self.rules.iter().enumerate() {
+            let properties = &rule["properties"];
+            let mut families = sources(rule).into_iter().filter(|text| is_prefix(text)).map(|text| text.contains(':'));
+            if families.next().is_some_and(|first| families.any(|other| other != first)) {
+                return Some("ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies");
+            }
+            let listed = properties["sourceAddressPrefixes"].as_array().into_iter().flatten();
+            if listed.into_iter().any(|text| !is_prefix(text.as_str().unwrap())) {
+                return Some("SecurityRuleParameterContainsUnsupportedValue");
+            }
+            if sources(rule).is_empty() || sources(rule).iter().collect::<BTreeSet<_>>().len() < sources(rule).len() {
+                return Some("SecurityRuleInvalidAddressPrefix");
+            }
+            let nets: Vec<IpNet> = sources(rule).iter().filter_map(|text| text.parse().ok()).collect();
+            let overlap =
+                |(at, one): (usize, &IpNet)| nets[..at].iter().any(|other| other.contains(one) || one.contains(other));
+            if nets.iter().enumerate().any(overlap) {
+                return Some("OverlappingSubnetsNotPermittedInSecurityRule");
+            }
+            let key = |rule: &Value| (rule["properties"]["priority"].clone(), rule["properties"]["direction"].clone());
+            let name = |rule: &Value| rule["name"].as_str().unwrap().to_lowercase();
+            if self.rules[..index].iter().any(|other| key(other) == key(rule)) {
+                return Some("SecurityRuleConflict");
+            }
+            if self.rules[..index].iter().any(|other| name(other) == name(rule)) {
+                return Some("a name twice");
+            }
+            if !(100..=4096).contains(&properties["priority"].as_u64().unwrap()) {
+                return Some("SecurityRuleInvalidPriority");
+            }
+        }
+        None
+    }
+
+    /// Puts a rule there by hand, unless Azure would not take it. Whether it did.
+    pub(crate) fn put(&mut self, rule: Value) -> bool {
+        self.rules.push(rule);
+        let taken = self.fault().is_none();
+        if !taken {
+            self.rules.pop();
+        }
+        taken
+    }
+
+    /// Makes one request, or says what Azure would answer; then nothing is changed.
+    pub(crate) fn make(&mut self, write: &Write) -> Result<(), &'static str> {
+        let mut after = self.clone();
+        let at = after.rules.iter().position(|rule| rule["name"] == write.name.as_str());
+        match (&write.body, at) {
+            (None, Some(at)) => drop(after.rules.remove(at)),
+            (None, None) => return Err("ResourceNotFound"),
+            (Some(body), at) => {
+                let mut rule = body.clone();
+                rule["name"] = json!(write.name);
+                rule["etag"] = json!("W/\"2\"");
+                match at {
+                    Some(at) => after.rules[at] = rule,
+                    None => after.rules.push(rule),
+                }
+            }
+        }
+        if let Some(fault) = after.fault() {
+            return Err(fault);
+        }
+        after.requests += 1;
+        *self = after;
+        Ok(())
+    }
+
+    pub(crate) fn observe(&self, settings: &Settings) -> Observed {
+        tagwall_azure::observe(settings, &self.group())
+    }
+}
+
+/// The steps and where they lead.
+pub(crate) fn plan(world: &World, settings: &Settings, desired: &Desired) -> Result<(Steps, Goal), Refusal> {
+    let steps = tagwall_azure::place(settings, &world.observe(settings), desired)?;
+    let goal = Goal::new(settings, &world.group(), &steps).unwrap();
+    Ok((steps, goal))
+}
+
+/// What a pass did.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    pub(crate) steps: Steps,
+    pub(crate) writes: Vec<Write>,
+}
+
+/// Makes at most so many requests towards the goal, with every state looked at.
+pub(crate) fn go(
+    world: &mut World,
+    settings: &Settings,
+    goal: &Goal,
+    wanted: &BTreeSet<u8>,
+    most: usize,
+) -> Result<Vec<Write>, String> {
+    let (before, foreign) = (world.clone(), world.foreign());
+    let (let_in, named) = (before.all_let_in(), before.named());
+    // Somebody else's rule among ours may keep out at last whom it did not at first.
+    let (mut at_last, mut left) = (before.clone(), 40);
+    while let Ok(Some(write)) = goal.next(settings, &at_last.group()) {
+        at_last.make(&write).map_err(|error| format!("{error}: {write:?}"))?;
+        left -= 1;
+        assert!(left > 0, "no end: {write:?}");
+    }
+    let let_in: BTreeSet<u8> = let_in.intersection(&at_last.all_let_in()).copied().collect();
+    let mut writes = Vec::new();
+    while writes.len() < most {
+        let Some(write) = goal.next(settings, &world.group()).map_err(|error| error.to_string())? else { break };
+        let group = world.group();
+        world.make(&write).map_err(|error| format!("{error}: {write:?}"))?;
+        let now = world.all_let_in();
+        let gap: Vec<u8> = let_in.intersection(wanted).filter(|number| !now.contains(number)).copied().collect();
+        assert!(gap.is_empty(), "{gap:?} is missing after {write:?} in {:#?}", before.rules);
+        // Unless somebody turned our own rule for them into its opposite, which only this pass undoes.
+        let is_turned =
+            |rule: &Value| rule["name"] == format!("{NAMES}probes") && rule["properties"]["access"] == "Deny";
+        if settings.deny
+            && settings.admit_probes
+            && before.lets_in(None)
+            && at_last.lets_in(None)
+            && !before.rules.iter().any(is_turned)
+        {
+            assert!(world.lets_in(None), "probes are missing after {write:?}");
+        }
+        let strange: Vec<u8> =
+            world.named().into_iter().filter(|number| !named.contains(number) && !wanted.contains(number)).collect();
+        assert!(strange.is_empty(), "{strange:?} came with {write:?}");
+        assert_eq!(world.foreign(), foreign, "{write:?}");
+        assert!(Goal::holds(settings, &group, &write, &world.group()), "{write:?}");
+        writes.push(write);
+    }
+    Ok(writes)
+}
+
+pub(crate) fn wanted(desired: &Desired) -> BTreeSet<u8> {
+    let prefixes = desired.prefixes();
+    let is_wanted = |number: &u8| match desired {
+        Desired::ServiceTag(tag) => means(tag, *number),
+        Desired::Prefixes { .. } => prefixes.contains(address(*number)),
+    };
+    (0..ADDRESSES).filter(is_wanted).collect()
+}
+
+/// A whole pass. An error is a state that can be left only by hand.
+pub(crate) fn try_pass(
+    world: &mut World,
+    settings: &Settings,
+    desired: &Desired,
+) -> Result<Result<Pass, String>, Refusal> {
+    let (steps, goal) = plan(world, settings, desired)?;
+    let writes = match go(world, settings, &goal, &wanted(desired), usize::MAX) {
+        Ok(writes) => writes,
+        Err(error) => return Ok(Err(error)),
+    };
+    check_reached(world, settings, desired);
+    Ok(Ok(Pass { steps, writes }))
+}
+
+pub(crate) fn pass(world: &mut World, settings: &Settings, desired: &Desired) -> Result<Pass, Refusal> {
+    Ok(try_pass(world, settings, desired)?.unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The target names whom it shall and nobody else, and a second pass does nothing.
+pub(crate) fn check_reached(world: &World, settings: &Settings, desired: &Desired) {
+    assert_eq!(world.named(), wanted(desired), "{:#?}", world.rules);
+    let (steps, goal) = plan(world, settings, desired).unwrap();
+    assert!(steps.is_empty(), "a second pass does {steps:?}");
+    assert_eq!(goal.next(settings, &world.group()).unwrap(), None);
+}
