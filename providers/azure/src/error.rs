@@ -86,9 +86,10 @@ fn of_status(status: u16, fault: &tagwall_arm::Fault, transient: bool) -> (Class
             Class::Denied,
             "Azure does not take the token: see that `cloud` is the subscription's, and the credential of its tenant",
         ),
-        403 if fault.is("RequestDisallowedByPolicy") => {
-            told(Class::Rejected, "an Azure Policy forbids the rule: ask who assigned it for an exemption of this group")
-        }
+        403 if fault.is("RequestDisallowedByPolicy") => told(
+            Class::Rejected,
+            "an Azure Policy forbids the rule: ask who assigned it for an exemption of this group",
+        ),
         403 if fault.is("ReadOnlyDisabledSubscription") => (Class::Rejected, None),
         403 => (Class::Denied, Some(denied(&fault.message))),
         412 => (Class::Conflict, None),
@@ -102,7 +103,9 @@ fn denied(message: &str) -> String {
     let named = READING.iter().chain(WRITING).filter(|action| message.contains(*action));
     // The longest: one action's name is the beginning of no other's, but of some paths.
     match named.max_by_key(|action| action.len()) {
-        Some(action) => format!("give the identity a role with `{action}` on the network security group; a new role takes minutes"),
+        Some(action) => {
+            format!("give the identity a role with `{action}` on the network security group; a new role takes minutes")
+        }
         None => format!(
             "give the identity a role with {} on the network security group; a new role takes minutes",
             READING.iter().chain(WRITING).map(|action| format!("`{action}`")).collect::<Vec<_>>().join(", ")
@@ -112,12 +115,21 @@ fn denied(message: &str) -> String {
 
 fn of_code(fault: &tagwall_arm::Fault) -> Option<String> {
     let hints = [
-        ("SubscriptionNotFound", "see that `subscription` and `cloud` are right, and that the identity may read anything there"),
-        ("InvalidSubscriptionId", "`subscription` is its identifier (eight, four, four, four and twelve digits), not its name"),
+        (
+            "SubscriptionNotFound",
+            "see that `subscription` and `cloud` are right, and that the identity may read anything there",
+        ),
+        (
+            "InvalidSubscriptionId",
+            "`subscription` is its identifier (eight, four, four, four and twelve digits), not its name",
+        ),
         ("ResourceGroupNotFound", "see that `resource-group` is right"),
         ("ResourceNotFound", "see that `nsg` and `resource-group` are right: tagwall makes no network security group"),
         ("NotFound", "see that `nsg` and `resource-group` are right: tagwall makes no network security group"),
-        ("ScopeLocked", "a lock stands on the group, its resource group or subscription: it has to go, or stop at deletions"),
+        (
+            "ScopeLocked",
+            "a lock stands on the group, its resource group or subscription: it has to go, or stop at deletions",
+        ),
         (
             "SecurityRuleAddressesOrPortsPerSecurityGroupLimitReached",
             "the group is full: let Azure resolve the tag (`service-tag`), or name narrower tags",

@@ -55,7 +55,12 @@ fn effects(settings: &Settings, rule: &Rule, admitted: &PrefixSet) -> Vec<(Forei
     if !rule.allows() {
         effects.extend(keeps_out(settings, rule, overlap, admitted));
     } else if let Some(deny) = is_shadowed(settings, rule) {
-        effects.push((ForeignEffect::Occupies, format!("opens the same ports behind the end of the target at priority {deny}, and is without effect there")));
+        effects.push((
+            ForeignEffect::Occupies,
+            format!(
+                "opens the same ports behind the end of the target at priority {deny}, and is without effect there"
+            ),
+        ));
     } else {
         effects.extend(admits(rule, overlap));
     }
@@ -166,7 +171,9 @@ fn of_destination(settings: &Settings, rule: &Rule, family: Family) -> Overlap {
     let Some(ours) = ours else { return Overlap::Part };
     let of = |text: &str| match address(text) {
         Address::Everybody => Overlap::Whole,
-        Address::Range(theirs) if theirs.family() != family || theirs.first() > ours.last() || ours.first() > theirs.last() => {
+        Address::Range(theirs)
+            if theirs.family() != family || theirs.first() > ours.last() || ours.first() > theirs.last() =>
+        {
             Overlap::None
         }
         Address::Range(theirs) if theirs.first() <= ours.first() && ours.last() <= theirs.last() => Overlap::Whole,

@@ -245,7 +245,8 @@ mod tests {
     #[test]
     fn long_names_fit_and_differ() {
         let long = |end: &str| mark(&format!("tagwall:{}/{}{end}", "o".repeat(48), "t".repeat(47)));
-        let (one, two) = (name(&long("1"), Part::Probes(Some(Family::V4))), name(&long("2"), Part::Chunk(Family::V6, 999)));
+        let (one, two) =
+            (name(&long("1"), Part::Probes(Some(Family::V4))), name(&long("2"), Part::Chunk(Family::V6, 999)));
         assert!(one.len() <= 80 && two.len() <= 80, "{one} {two}");
         assert_ne!(base(&long("1")), base(&long("2")));
         // Another hash would make strangers of all rules that stand.
@@ -263,12 +264,23 @@ mod tests {
             assert!(all.is_sorted_by(|one, next| one < next) && all.iter().all(|one| settings.block().contains(one)));
         };
         let (v4, v6) = (Family::V4, Family::V6);
-        check(&settings, &[(Part::Chunk(v4, 0), 200), (Part::Chunk(v6, 0), 201), (Part::Tag(None), 202), (Part::Deny(None), 206)]);
+        check(
+            &settings,
+            &[(Part::Chunk(v4, 0), 200), (Part::Chunk(v6, 0), 201), (Part::Tag(None), 202), (Part::Deny(None), 206)],
+        );
         assert_eq!((settings.priority_of(Part::Chunk(v4, 1)), settings.block()), (None, 200..=207));
         settings.destination.v4 = Some("192.0.2.1".to_owned());
         settings.destination.v6 = Some("2001:db8::1".to_owned());
         settings.largest_rule = 2000;
-        check(&settings, &[(Part::Chunk(v6, 1), 203), (Part::Tag(Some(v6)), 205), (Part::Probes(Some(v4)), 206), (Part::Deny(Some(v6)), 209)]);
+        check(
+            &settings,
+            &[
+                (Part::Chunk(v6, 1), 203),
+                (Part::Tag(Some(v6)), 205),
+                (Part::Probes(Some(v4)), 206),
+                (Part::Deny(Some(v6)), 209),
+            ],
+        );
         assert_eq!((settings.priority_of(Part::Deny(None)), settings.block()), (None, 200..=209));
     }
 }

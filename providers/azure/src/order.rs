@@ -204,7 +204,10 @@ fn class(state: &State, (part, rule): &Write) -> u8 {
 fn both(old: &BTreeSet<Admits>, new: &BTreeSet<Admits>) -> BTreeSet<Admits> {
     let within = |inner: &Admits, outer: &Admits| match (inner, outer) {
         (Admits::Range(inner), Admits::Range(outer)) => {
-            inner != outer && inner.family() == outer.family() && outer.first() <= inner.first() && inner.last() <= outer.last()
+            inner != outer
+                && inner.family() == outer.family()
+                && outer.first() <= inner.first()
+                && inner.last() <= outer.last()
         }
         _ => false,
     };
@@ -254,7 +257,8 @@ impl Effect {
             }
         }
         let (mut ranges, [everybody, _]) = (Vec::new(), everybody());
-        for (part, rule) in state.iter().filter(|(_, rule)| rule.opens).filter(|(part, rule)| picks(**part, Some(rule))) {
+        for (part, rule) in state.iter().filter(|(_, rule)| rule.opens).filter(|(part, rule)| picks(**part, Some(rule)))
+        {
             for admits in &rule.admits {
                 let tag = match admits {
                     // Load balancers are among everybody.

@@ -74,7 +74,12 @@ fn tagged(settings: &Settings, observed: &Observed, before: &Contents, tag: &str
     Ok(after)
 }
 
-fn prefixes(settings: &Settings, observed: &Observed, before: &Contents, wanted: &PrefixSet) -> Result<Contents, Refusal> {
+fn prefixes(
+    settings: &Settings,
+    observed: &Observed,
+    before: &Contents,
+    wanted: &PrefixSet,
+) -> Result<Contents, Refusal> {
     // What stands in no rule that can stay does not count as stored: all that is desired of it comes elsewhere.
     let stays = |entry: &&Entry| {
         let of = Part::of_slot(entry.slot).filter(|part| is_available(observed, *part));
@@ -128,7 +133,12 @@ fn has_room(settings: &Settings, contents: &Contents, part: Part) -> bool {
 }
 
 /// The steps in the order in which the rules are written: what a rule takes in, then what it lets go.
-fn in_order(settings: &Settings, observed: &Observed, before: &Contents, after: &Contents) -> Result<Vec<Step>, order::Stuck> {
+fn in_order(
+    settings: &Settings,
+    observed: &Observed,
+    before: &Contents,
+    after: &Contents,
+) -> Result<Vec<Step>, order::Stuck> {
     let state = |contents: &Contents| -> State {
         let priority = |part: Part| settings.priority_of(part).unwrap_or(0);
         let standing = |(part, admits): (&Part, &BTreeSet<Admits>)| {
@@ -148,17 +158,23 @@ fn in_order(settings: &Settings, observed: &Observed, before: &Contents, after: 
         taken: BTreeSet::new(),
     };
     // Rules that have no place have no priority to hold either: each counts as standing outside the block.
-    let from_apart: State = from.iter().zip(1..).map(|((part, rule), apart)| {
-        let priority = settings.priority_of(*part).unwrap_or(apart);
-        (*part, Standing { priority, ..rule.clone() })
-    }).collect();
+    let from_apart: State = from
+        .iter()
+        .zip(1..)
+        .map(|((part, rule), apart)| {
+            let priority = settings.priority_of(*part).unwrap_or(apart);
+            (*part, Standing { priority, ..rule.clone() })
+        })
+        .collect();
     let writes = order::writes(settings, &from_apart, &to, &limits)?;
     let mut steps = Vec::new();
     let mut now = from_apart;
     for write in writes {
         let none = BTreeSet::new();
-        let (old, new) = (now.get(&write.0).map_or(&none, |rule| &rule.admits), write.1.as_ref().map_or(&none, |rule| &rule.admits));
-        let step = |operation, slot: Slot| move |admits: &Admits| Step { operation, admits: admits.clone(), slot, id: None };
+        let (old, new) =
+            (now.get(&write.0).map_or(&none, |rule| &rule.admits), write.1.as_ref().map_or(&none, |rule| &rule.admits));
+        let step =
+            |operation, slot: Slot| move |admits: &Admits| Step { operation, admits: admits.clone(), slot, id: None };
         steps.extend(new.difference(old).map(step(Operation::Add, write.0.slot())));
         steps.extend(old.difference(new).map(step(Operation::Remove, write.0.slot())));
         order::apply(&mut now, &write);
@@ -173,7 +189,9 @@ fn edits(settings: &Settings, observed: &Observed, after: &Contents, wanted: &[P
         let (name, to) = (name(&settings.mark, part), settings.destination_of(part));
         let priority = settings.priority_of(part).unwrap_or(0);
         let cost = match (part, after.get(&part)) {
-            (Part::Chunk(..), Some(admits)) => format!(", {} of the group's {} prefixes", admits.len(), settings.most_prefixes),
+            (Part::Chunk(..), Some(admits)) => {
+                format!(", {} of the group's {} prefixes", admits.len(), settings.most_prefixes)
+            }
             (Part::Tag(_), _) => ", no prefixes".to_owned(),
             _ => String::new(),
         };
@@ -208,7 +226,10 @@ fn occupied(settings: &Settings, observed: &Observed, part: Part) -> Refusal {
         .collect();
     let (first, last) = settings.block().into_inner();
     let mut choices = vec![
-        format!("give the target another `priority`: it uses {} from there on, now {first} to {last}", last - first + 1),
+        format!(
+            "give the target another `priority`: it uses {} from there on, now {first} to {last}",
+            last - first + 1
+        ),
         "give that rule another name or priority, before or behind the target's".to_owned(),
         format!("if the rule is what tagwall made, put the description `{}` back", settings.mark),
     ];

@@ -8,7 +8,8 @@
 use async_trait::async_trait;
 use tagwall_arm::{Account, ArmError, Client, Clients, Condition};
 use tagwall_provider::{
-    Applied, Cause, Desired, ForeignEffect, Observed, Orphan, OwnerMark, Provider, ProviderError, Refusal, Revision, Steps,
+    Applied, Cause, Desired, ForeignEffect, Observed, Orphan, OwnerMark, Provider, ProviderError, Refusal, Revision,
+    Steps,
 };
 
 use crate::error::classified;
@@ -53,7 +54,9 @@ impl Nsg {
         let id = |byte: char| byte.is_ascii_hexdigit() || byte == '-';
         let group = |byte: char| byte.is_alphanumeric() || "-_.()".contains(byte);
         let name = |byte: char| byte.is_ascii_alphanumeric() || "-_.".contains(byte);
-        let fits = |text: &str, most: usize, of: fn(char) -> bool| !text.is_empty() && text.chars().count() <= most && text.chars().all(of);
+        let fits = |text: &str, most: usize, of: fn(char) -> bool| {
+            !text.is_empty() && text.chars().count() <= most && text.chars().all(of)
+        };
         let parts: [(&'static str, &String, usize, fn(char) -> bool); 3] = [
             ("subscription", &self.subscription, 36, id),
             ("resource group", &self.resource_group, 90, group),
@@ -110,8 +113,12 @@ impl NetworkSecurityGroup {
                 self.settings.most_rules
             ),
         ];
-        let stands = |effect: &ForeignEffect| effect.closes() || matches!(effect, ForeignEffect::MayBlock | ForeignEffect::Occupies);
-        lines.extend(observed.foreign.into_iter().filter(|foreign| stands(&foreign.effect)).map(|foreign| foreign.description));
+        let stands = |effect: &ForeignEffect| {
+            effect.closes() || matches!(effect, ForeignEffect::MayBlock | ForeignEffect::Occupies)
+        };
+        lines.extend(
+            observed.foreign.into_iter().filter(|foreign| stands(&foreign.effect)).map(|foreign| foreign.description),
+        );
         Ok(lines)
     }
 
@@ -152,7 +159,13 @@ impl NetworkSecurityGroup {
 
     /// Makes one request, and gives the group as it is then. Where somebody else was faster and left ours alone, nothing
     /// was made, and the same request is due again.
-    async fn make(&self, client: &Client, before: &Group, write: &Write, applied: &mut Applied) -> Result<Group, ProviderError> {
+    async fn make(
+        &self,
+        client: &Client,
+        before: &Group,
+        write: &Write,
+        applied: &mut Applied,
+    ) -> Result<Group, ProviderError> {
         let path = self.rule_path(&write.name);
         let condition = if write.is_new { Condition::Absent } else { Condition::Is(&write.etag) };
         let made = match &write.body {

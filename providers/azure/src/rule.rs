@@ -83,7 +83,8 @@ impl Group {
 
     /// How many source addresses and prefixes all rules hold, and how many destinations. A tag or `*` is none of those.
     pub fn used(&self) -> (usize, usize) {
-        let count = |texts: Vec<&str>| texts.into_iter().filter(|text| matches!(address(text), Address::Range(_))).count();
+        let count =
+            |texts: Vec<&str>| texts.into_iter().filter(|text| matches!(address(text), Address::Range(_))).count();
         let each = self.rules.iter().map(|rule| (count(rule.sources()), count(rule.destinations())));
         each.fold((0, 0), |sum, rule| (sum.0 + rule.0, sum.1 + rule.1))
     }
@@ -119,11 +120,7 @@ impl Rule {
     pub(crate) fn direction(&self) -> Option<Direction> {
         let direction = self.word("direction");
         let is = |word: &str| direction.eq_ignore_ascii_case(word);
-        if is("Inbound") {
-            Some(Direction::Inbound)
-        } else {
-            is("Outbound").then_some(Direction::Outbound)
-        }
+        if is("Inbound") { Some(Direction::Inbound) } else { is("Outbound").then_some(Direction::Outbound) }
     }
 
     pub(crate) fn is_inbound(&self) -> bool {
@@ -346,7 +343,9 @@ mod tests {
         check(json!({ "name": "x" }));
         check(json!({ "name": "x", "properties": { "securityRules": {} } }));
         check(json!({ "name": "x", "properties": { "securityRules": [{ "name": "r" }] } }));
-        check(json!({ "name": "x", "properties": { "securityRules": [{ "name": "r", "properties": { "priority": 100 } }] } }));
+        check(
+            json!({ "name": "x", "properties": { "securityRules": [{ "name": "r", "properties": { "priority": 100 } }] } }),
+        );
         assert!(Group::read(&json!({ "name": "x", "properties": {} })).is_ok());
     }
 }

@@ -112,7 +112,11 @@ impl Write {
         let old = state.get(&part).map_or(&none, |rule| &rule.admits);
         let new = after.map_or(&none, |rule| &rule.admits);
         let counted = |count: usize| if part.holds_entries() { count as u64 } else { 0 };
-        let around = |before: &Standing| after.is_none_or(|after| (before.priority, before.works, before.opens) != (after.priority, after.works, after.opens));
+        let around = |before: &Standing| {
+            after.is_none_or(|after| {
+                (before.priority, before.works, before.opens) != (after.priority, after.works, after.opens)
+            })
+        };
         Self {
             name: rule.map_or_else(|| name(&settings.mark, part), |rule| rule.name.clone()),
             body: after.map(|after| Rule::body(settings, part, after, rule)),

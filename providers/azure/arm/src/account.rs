@@ -98,7 +98,8 @@ fn address(what: &str, text: &str) -> Result<Url, ArmError> {
     if url.scheme() != "https" {
         return Err(wrong("is not over TLS (https), and a token is sent nowhere else"));
     }
-    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let plain =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     if !plain || url.host_str().is_none() {
         return Err(wrong("is more than a host and a port"));
     }

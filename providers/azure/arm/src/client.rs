@@ -8,7 +8,9 @@ use std::time::Duration;
 use azure_core::http::headers::{CONTENT_TYPE, HeaderName, Headers, IF_MATCH, RETRY_AFTER};
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
-use azure_core::http::{ClientOptions, Context, Method, Pipeline, PipelineSendOptions, Request, RetryOptions, Transport};
+use azure_core::http::{
+    ClientOptions, Context, Method, Pipeline, PipelineSendOptions, Request, RetryOptions, Transport,
+};
 use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use url::Url;
@@ -145,7 +147,13 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`], and [`ArmError::Operation`] where it came to nothing.
-    pub async fn put(&self, path: &str, api_version: &str, body: &Value, condition: Condition<'_>) -> Result<(), ArmError> {
+    pub async fn put(
+        &self,
+        path: &str,
+        api_version: &str,
+        body: &Value,
+        condition: Condition<'_>,
+    ) -> Result<(), ArmError> {
         self.write(Method::Put, path, api_version, Some(body), condition).await
     }
 

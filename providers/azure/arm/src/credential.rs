@@ -69,7 +69,11 @@ pub(crate) struct Renewable {
 }
 
 impl Renewable {
-    pub(crate) async fn new(account: &Account, environment: Environment, transport: Transport) -> Result<Self, ArmError> {
+    pub(crate) async fn new(
+        account: &Account,
+        environment: Environment,
+        transport: Transport,
+    ) -> Result<Self, ArmError> {
         let kind = match &account.credential {
             CredentialKind::Auto => found(&environment).await?,
             pinned => pinned.clone(),
@@ -99,7 +103,11 @@ impl Renewable {
 
 #[async_trait]
 impl TokenCredential for Renewable {
-    async fn get_token(&self, scopes: &[&str], options: Option<TokenRequestOptions<'_>>) -> azure_core::Result<AccessToken> {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
         let current = Arc::clone(&*self.current.read().await);
         current.get_token(scopes, options).await
     }
@@ -147,7 +155,8 @@ fn make(
         transient: false,
     };
     let need = |name: &str| environment.get(name).ok_or_else(|| missing(name));
-    let failed = |error: azure_core::Error| ArmError::Credential { what: first_line(&error.to_string()), transient: false };
+    let failed =
+        |error: azure_core::Error| ArmError::Credential { what: first_line(&error.to_string()), transient: false };
     let mut custom = CustomConfiguration::default();
     custom.authority_host = account.authority()?.into();
     let client_options = ClientOptions {
@@ -199,7 +208,8 @@ mod tests {
 
     async fn check(variables: &[(&'static str, &'static str)], expected: Option<CredentialKind>) {
         let variables = variables.to_vec();
-        let value = move |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let value =
+            move |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         let environment = Environment::of(value);
         assert_eq!(found(&environment).await.ok(), expected);
     }
@@ -208,9 +218,14 @@ mod tests {
     async fn the_first_whose_inputs_are_there_is_taken() {
         let client = [(TENANT, "t"), (CLIENT, "c")];
         let with = |more: &[(&'static str, &'static str)]| [&client[..], more].concat();
-        check(&with(&[(SECRET, "s"), (TOKEN_FILE, "f"), ("IDENTITY_ENDPOINT", "e")]), Some(CredentialKind::Environment)).await;
+        check(
+            &with(&[(SECRET, "s"), (TOKEN_FILE, "f"), ("IDENTITY_ENDPOINT", "e")]),
+            Some(CredentialKind::Environment),
+        )
+        .await;
         check(&with(&[(TOKEN_FILE, "f"), ("IDENTITY_ENDPOINT", "e")]), Some(CredentialKind::WorkloadIdentity)).await;
-        let managed = |client: Option<&str>| Some(CredentialKind::ManagedIdentity { client_id: client.map(str::to_owned) });
+        let managed =
+            |client: Option<&str>| Some(CredentialKind::ManagedIdentity { client_id: client.map(str::to_owned) });
         check(&with(&[("IDENTITY_ENDPOINT", "e")]), managed(Some("c"))).await;
         // An empty value is none, and half a secret's inputs are not all of them.
         check(&[(TENANT, ""), (CLIENT, "c"), (SECRET, "s"), ("MSI_ENDPOINT", "e")], managed(Some("c"))).await;

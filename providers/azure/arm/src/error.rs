@@ -191,7 +191,9 @@ mod tests {
 
     #[test]
     fn only_what_goes_away_by_itself_is_transient() {
-        let check = |code: u16, body: &str, expected: bool| assert_eq!(status(code, body).is_transient(), expected, "{code} {body}");
+        let check = |code: u16, body: &str, expected: bool| {
+            assert_eq!(status(code, body).is_transient(), expected, "{code} {body}")
+        };
         for code in [408, 429, 500, 502, 503, 504] {
             check(code, "", true);
         }
@@ -206,7 +208,8 @@ mod tests {
 
     #[test]
     fn faults_are_shown_with_what_lies_beneath() {
-        let check = |body: &str, expected: &str| assert_eq!(Fault::read(body.as_bytes()).to_string(), expected, "{body}");
+        let check =
+            |body: &str, expected: &str| assert_eq!(Fault::read(body.as_bytes()).to_string(), expected, "{body}");
         check(r#"{"error":{"code":"A","message":"b","details":[{"code":"C","message":"d"}]}}"#, "A: b; C: d");
         check(r#"{"code":"A","message":"b"}"#, "A: b");
         check(r#"{"error":{"code":"A"}}"#, "A");

@@ -11,9 +11,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::ArmError;
 use crate::client::{Answer, Client, Condition, shown};
 use crate::error::Fault;
-use crate::ArmError;
 
 /// How an operation stands.
 enum State {

@@ -61,7 +61,8 @@ pub(crate) fn transport(ca_file: Option<&Path>) -> Result<Transport, ArmError> {
         .referer(false)
         .redirect(reqwest::redirect::Policy::none());
     if let Some(path) = ca_file {
-        let failed = |source: Box<dyn StdError + Send + Sync>| ArmError::CaFile { path: path.display().to_string(), source };
+        let failed =
+            |source: Box<dyn StdError + Send + Sync>| ArmError::CaFile { path: path.display().to_string(), source };
         let pem = std::fs::read(path).map_err(|error| failed(error.into()))?;
         let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| failed(error.into()))?;
         if found.is_empty() {
@@ -134,4 +135,3 @@ fn headers(map: &header::HeaderMap) -> Headers {
     }
     headers
 }
-

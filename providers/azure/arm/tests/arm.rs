@@ -22,7 +22,10 @@ struct Bench {
 
 impl Bench {
     fn new(behaviour: Behaviour) -> Self {
-        let bench = Self { arm: FakeArm::start(Options { behaviour, ..Options::default() }), folder: tempfile::tempdir().unwrap() };
+        let bench = Self {
+            arm: FakeArm::start(Options { behaviour, ..Options::default() }),
+            folder: tempfile::tempdir().unwrap(),
+        };
         std::fs::write(bench.ca(), bench.arm.ca_pem()).unwrap();
         bench.arm.put_nsg(SUBSCRIPTION, "net", "hub", Vec::new());
         bench
@@ -40,9 +43,19 @@ impl Bench {
 
 fn clients(variables: &[(&str, &str)]) -> Clients {
     let milliseconds = Duration::from_millis;
-    let pace = Pace { first: milliseconds(1), longest: milliseconds(4), patience: milliseconds(5000), poll: milliseconds(1), operation: milliseconds(5000) };
-    let variables: Vec<(String, String)> = variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Clients::new(pace, Environment::of(move |name| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())))
+    let pace = Pace {
+        first: milliseconds(1),
+        longest: milliseconds(4),
+        patience: milliseconds(5000),
+        poll: milliseconds(1),
+        operation: milliseconds(5000),
+    };
+    let variables: Vec<(String, String)> =
+        variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Clients::new(
+        pace,
+        Environment::of(move |name| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())),
+    )
 }
 
 fn with_secret() -> Clients {
@@ -50,7 +63,9 @@ fn with_secret() -> Clients {
 }
 
 fn path(rule: &str) -> String {
-    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/net/providers/Microsoft.Network/networkSecurityGroups/hub{rule}")
+    format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/net/providers/Microsoft.Network/networkSecurityGroups/hub{rule}"
+    )
 }
 
 fn rule() -> serde_json::Value {
@@ -67,12 +82,23 @@ async fn a_rule_is_made_read_and_deleted() {
         let client = with_secret().client(&bench.account(CredentialKind::Environment)).await.unwrap();
         client.put(&path("/securityRules/r"), API, &rule(), Condition::Absent).await.unwrap();
         // It has ended: nobody else has to wait.
-        client.put(&path("/securityRules/s"), API, &{
-            let mut rule = rule();
-            rule["properties"]["priority"] = json!(101);
-            rule
-        }, Condition::Any).await.unwrap();
-        assert_eq!(client.get(&path(""), API).await.unwrap()["properties"]["securityRules"].as_array().unwrap().len(), 2);
+        client
+            .put(
+                &path("/securityRules/s"),
+                API,
+                &{
+                    let mut rule = rule();
+                    rule["properties"]["priority"] = json!(101);
+                    rule
+                },
+                Condition::Any,
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            client.get(&path(""), API).await.unwrap()["properties"]["securityRules"].as_array().unwrap().len(),
+            2
+        );
         for _ in 0..2 {
             client.delete(&path("/securityRules/r"), API, Condition::Any).await.unwrap();
         }
@@ -127,8 +153,13 @@ async fn an_untrusted_certificate_is_final() {
     assert!(matches!(error, ArmError::Tls { .. }) && !error.is_transient(), "{error:?}");
     assert!(bench.arm.exchanges().is_empty());
 
-    let closed = Account { endpoint: Some("https://127.0.0.1:1".to_owned()), authority: Some("https://127.0.0.1:1".to_owned()), ..account };
-    let quick = Clients::new(Pace { patience: Duration::ZERO, ..Pace::default() }, Environment::of(|_| Some("x".to_owned())));
+    let closed = Account {
+        endpoint: Some("https://127.0.0.1:1".to_owned()),
+        authority: Some("https://127.0.0.1:1".to_owned()),
+        ..account
+    };
+    let quick =
+        Clients::new(Pace { patience: Duration::ZERO, ..Pace::default() }, Environment::of(|_| Some("x".to_owned())));
     let error = quick.check(&closed).await.unwrap_err();
     assert!(matches!(error, ArmError::Network { .. }) && error.is_transient(), "{error:?}");
 }
@@ -167,7 +198,8 @@ impl Write for Log {
 async fn no_token_is_in_any_log() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let bench = Bench::new(Behaviour::default());
     let clients = with_secret();
@@ -178,14 +210,18 @@ async fn no_token_is_in_any_log() {
     bench.arm.fault(Fault::new("PUT", "", FaultKind::CutAfter).nth(4));
     client.put(&path("/securityRules/r"), API, &rule(), Condition::Any).await.unwrap();
     clients.check(&account).await.unwrap();
-    let failed = client.put(&path("/securityRules/bad"), API, &json!({"properties": {}}), Condition::Any).await.unwrap_err();
+    let failed =
+        client.put(&path("/securityRules/bad"), API, &json!({"properties": {}}), Condition::Any).await.unwrap_err();
     tracing::info!(?client, ?account, %failed, ?failed, "all that can be shown");
     assert_eq!(bench.arm.faults_left(), 0);
 
     let text = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let shows = |text: &str| text.contains("fake-token-") || text.contains(SECRET);
     let before = text();
-    assert!(before.contains("azure") && before.contains("TRACE") && before.len() > 2000, "nothing was logged: {before}");
+    assert!(
+        before.contains("azure") && before.contains("TRACE") && before.len() > 2000,
+        "nothing was logged: {before}"
+    );
     assert!(!shows(&before), "{before}");
     // The check sees one where there is one.
     tracing::trace!(authorization = "Bearer fake-token-1", "a careless line");

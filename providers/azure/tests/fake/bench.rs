@@ -24,7 +24,13 @@ pub(crate) struct Bench {
 /// A thousandth of what is right for Azure.
 pub(crate) fn pace() -> Pace {
     let milliseconds = Duration::from_millis;
-    Pace { first: milliseconds(1), longest: milliseconds(4), patience: milliseconds(20_000), poll: milliseconds(1), operation: milliseconds(20_000) }
+    Pace {
+        first: milliseconds(1),
+        longest: milliseconds(4),
+        patience: milliseconds(20_000),
+        poll: milliseconds(1),
+        operation: milliseconds(20_000),
+    }
 }
 
 pub(crate) fn name() -> NsgName {
@@ -90,7 +96,11 @@ impl Bench {
     /// A process of its own, as far as Azure can tell.
     pub(crate) fn clients(&self) -> Clients {
         let value = |name: &str| {
-            let known = [("AZURE_TENANT_ID", "tenant"), ("AZURE_CLIENT_ID", "client"), ("AZURE_CLIENT_SECRET", "secret-of-the-client")];
+            let known = [
+                ("AZURE_TENANT_ID", "tenant"),
+                ("AZURE_CLIENT_ID", "client"),
+                ("AZURE_CLIENT_SECRET", "secret-of-the-client"),
+            ];
             known.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
         };
         Clients::new(pace(), Environment::of(value))
@@ -122,7 +132,11 @@ impl Bench {
     }
 
     pub(crate) fn writes(&self) -> Vec<Exchange> {
-        self.arm.exchanges().into_iter().filter(|exchange| exchange.method == "PUT" || exchange.method == "DELETE").collect()
+        self.arm
+            .exchanges()
+            .into_iter()
+            .filter(|exchange| exchange.method == "PUT" || exchange.method == "DELETE")
+            .collect()
     }
 }
 
@@ -138,5 +152,9 @@ pub(crate) fn admitted(rules: &[Arc<Rule>], mark: &OwnerMark) -> PrefixSet {
         let list = rule.properties.get("sourceAddressPrefixes").and_then(Value::as_array).into_iter().flatten();
         texts.extend(list.map(|text| text.as_str().unwrap().to_owned()));
     }
-    texts.iter().filter(|text| !text.chars().all(|letter| letter.is_ascii_alphabetic())).map(|text| text.parse::<IpNet>().unwrap()).collect()
+    texts
+        .iter()
+        .filter(|text| !text.chars().all(|letter| letter.is_ascii_alphabetic()))
+        .map(|text| text.parse::<IpNet>().unwrap())
+        .collect()
 }

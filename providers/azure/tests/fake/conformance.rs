@@ -29,5 +29,6 @@ async fn closed_to_everybody_else() {
 
 #[tokio::test]
 async fn several_rules_to_a_family() {
-    check(Variant { deny: true, largest_rule: Some(2) }, Behaviour { if_match_on_rules: true, ..Behaviour::default() }).await;
+    check(Variant { deny: true, largest_rule: Some(2) }, Behaviour { if_match_on_rules: true, ..Behaviour::default() })
+        .await;
 }

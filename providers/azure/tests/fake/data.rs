@@ -46,7 +46,6 @@ pub(crate) fn read(file: &Path) -> serde_json::Value {
     serde_json::from_slice(text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-
 /// What a tag lists.
 pub(crate) fn tag(publication: &serde_json::Value, name: &str) -> PrefixSet {
     let values = publication["values"].as_array().unwrap();

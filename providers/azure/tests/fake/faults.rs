@@ -22,7 +22,8 @@ fn faults() -> Vec<FaultKind> {
         detail: None,
         retry_after: None,
     };
-    let failed = |applied| FaultKind::FailOperation { code: "InternalError".to_owned(), message: "Broken.".to_owned(), applied };
+    let failed =
+        |applied| FaultKind::FailOperation { code: "InternalError".to_owned(), message: "Broken.".to_owned(), applied };
     vec![
         FaultKind::another_operation(),
         FaultKind::retryable(None),
@@ -86,7 +87,8 @@ async fn check(behaviour: &Behaviour) {
             converge(&bench, &start(), &PrefixSet::new(), &start(), "the start").await;
             bench.arm.fault(Fault::new("", "", kind.clone()).nth(nth));
             let what = format!("{kind:?} at call {nth}");
-            let passes = converge(&bench, &goal(), &start().intersection(&goal()), &start().union(&goal()), &what).await;
+            let passes =
+                converge(&bench, &goal(), &start().intersection(&goal()), &start().union(&goal()), &what).await;
             most_passes = most_passes.max(passes);
             if bench.arm.faults_left() > 0 {
                 assert!(nth > 5, "the fault was never met");
@@ -137,7 +139,8 @@ async fn a_third_partys_edit_at_every_point() {
                             break;
                         }
                         match pass(&bench.provider(&clients, settings()), &desired).await {
-                            Ok(_) | Err(PassError::Provider(ProviderError::Conflict(_) | ProviderError::Transient(_))) => {}
+                            Ok(_)
+                            | Err(PassError::Provider(ProviderError::Conflict(_) | ProviderError::Transient(_))) => {}
                             Err(error) => panic!("{what} at {nth}: {error:?}"),
                         }
                     }
@@ -175,7 +178,8 @@ async fn an_operation_of_another_host_is_not_asked() {
 #[tokio::test]
 async fn a_failed_operation_shows_its_error() {
     let bench = Bench::new(Behaviour::default());
-    let kind = FaultKind::FailOperation { code: "Quota".to_owned(), message: "There is no more.".to_owned(), applied: false };
+    let kind =
+        FaultKind::FailOperation { code: "Quota".to_owned(), message: "There is no more.".to_owned(), applied: false };
     bench.arm.fault(Fault::new("PUT", "", kind));
     let clients = bench.clients();
     let failed = pass(&bench.provider(&clients, settings()), &Desired::listed(start())).await;

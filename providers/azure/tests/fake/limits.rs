@@ -1,7 +1,7 @@
 //! What Azure takes, to the last prefix and rule, and how few requests it needs.
 
 use tagwall_azure::{MOST_PREFIXES, MOST_RULES};
-use tagwall_fake_arm::{Behaviour, Buckets, Bucket, Rule};
+use tagwall_fake_arm::{Behaviour, Bucket, Buckets, Rule};
 use tagwall_provider::testing::conformance::{PassError, pass};
 use tagwall_provider::{Desired, IpNet, Limit, PrefixSet};
 
@@ -46,7 +46,9 @@ async fn four_thousand_prefixes_and_one_more() {
 #[tokio::test]
 async fn a_thousand_rules() {
     let bench = Bench::new(Behaviour::default());
-    let rule = |number: usize| Rule::inbound(&format!("r{number}"), "Allow", 1000 + u16::try_from(number).unwrap(), &["*"], "22");
+    let rule = |number: usize| {
+        Rule::inbound(&format!("r{number}"), "Allow", 1000 + u16::try_from(number).unwrap(), &["*"], "22")
+    };
     let clients = bench.clients();
     let provider = bench.provider(&clients, settings());
     for (others, fits) in [(MOST_RULES, false), (MOST_RULES - 1, false), (MOST_RULES - 2, true)] {
@@ -54,7 +56,9 @@ async fn a_thousand_rules() {
         let done = pass(&provider, &Desired::listed(set(&["192.0.2.0/24", "2001:db8::/32"]))).await;
         match done {
             Ok(_) => assert!(fits, "{others}"),
-            Err(PassError::Refused(refusal)) => assert!(!fits && refusal.limit == Limit::Capacity, "{others}: {refusal}"),
+            Err(PassError::Refused(refusal)) => {
+                assert!(!fits && refusal.limit == Limit::Capacity, "{others}: {refusal}")
+            }
             Err(error) => panic!("{others}: {error:?}"),
         }
     }
@@ -69,8 +73,11 @@ async fn as_few_writes_as_rules_change() {
     let check = async |wanted: &[&str], expected: &[&str]| {
         bench.arm.clear_exchanges();
         pass(&provider, &Desired::listed(set(wanted))).await.unwrap();
-        let written: Vec<String> =
-            bench.writes().iter().map(|write| format!("{} {}", write.method, write.path.rsplit('/').next().unwrap())).collect();
+        let written: Vec<String> = bench
+            .writes()
+            .iter()
+            .map(|write| format!("{} {}", write.method, write.path.rsplit('/').next().unwrap()))
+            .collect();
         assert_eq!(written, expected, "{wanted:?}");
     };
     check(&["192.0.2.0/25", "2001:db8::/48"], &["PUT tagwall-edge-web-v4", "PUT tagwall-edge-web-v6"]).await;

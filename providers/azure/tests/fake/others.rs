@@ -87,13 +87,19 @@ async fn tag_and_prefixes_take_turns_without_a_gap() {
             let now = admitted(&state.rules, &mark("tagwall:edge/web"));
             assert!(first || has_tag || now == prefixes.prefixes(), "neither the tag nor all prefixes");
         }
-        assert_eq!(bench.writes().iter().filter(|write| write.method == "PUT").count(), if *wish == tag { 1 } else { 2 });
+        assert_eq!(
+            bench.writes().iter().filter(|write| write.method == "PUT").count(),
+            if *wish == tag { 1 } else { 2 }
+        );
         let again = pass(&provider, wish).await.unwrap();
         assert!(again.steps.is_empty(), "{:?}", again.steps);
     }
     let rules = bench.rules();
     let tag = rules.iter().find(|rule| rule.name == "tagwall-edge-web-tag").unwrap();
-    assert_eq!((&tag.properties["sourceAddressPrefix"], &tag.properties["priority"]), (&"ExampleService".into(), &202.into()));
+    assert_eq!(
+        (&tag.properties["sourceAddressPrefix"], &tag.properties["priority"]),
+        (&"ExampleService".into(), &202.into())
+    );
     let unknown = pass(&provider, &Desired::ServiceTag("NoSuchService".to_owned())).await;
     let Err(PassError::Provider(error)) = unknown else { panic!("{unknown:?}") };
     assert!(error.hint().unwrap().contains("knows no such service tag"), "{error:?}");
@@ -116,10 +122,20 @@ async fn what_is_taken_is_refused_with_the_choices() {
         assert_eq!(bench.foreign(&[]), before);
     };
     let rule = |name: &str, priority: u16, port: &str| Rule::inbound(name, "Allow", priority, &["10.0.0.0/8"], port);
-    check(rule("theirs", 200, "22"), settings(), "rule `theirs` (priority 200) stands among the target's priorities 200 to 207").await;
+    check(
+        rule("theirs", 200, "22"),
+        settings(),
+        "rule `theirs` (priority 200) stands among the target's priorities 200 to 207",
+    )
+    .await;
     check(rule("theirs", 201, "22"), settings(), "rule `tagwall-edge-web-v6` cannot stand at its place").await;
     check(rule("Tagwall-Edge-Web-V4", 900, "22"), settings(), "has the name of one of the target's").await;
-    check(rule("behind", 900, "8000-9000"), closing.clone(), "opens the same ports behind the end of the target at priority 206").await;
+    check(
+        rule("behind", 900, "8000-9000"),
+        closing.clone(),
+        "opens the same ports behind the end of the target at priority 206",
+    )
+    .await;
     // Another port, or before ours: no obstacle.
     for rule in [rule("behind", 900, "443"), rule("before", 150, "8443"), rule("inside", 204, "22")] {
         bench.reset();
@@ -153,9 +169,17 @@ async fn what_others_do_to_the_ports_is_told() {
     let admits = |texts: &[&str]| ForeignEffect::Admits(set(texts));
     let text = str::to_owned;
     let expected = vec![
-        (text("rule `a` (priority 101) admits 192.0.2.0/28, 192.0.2.32/28 to the target's ports"), admits(&["192.0.2.0/28", "192.0.2.32/28"])),
+        (
+            text("rule `a` (priority 101) admits 192.0.2.0/28, 192.0.2.32/28 to the target's ports"),
+            admits(&["192.0.2.0/28", "192.0.2.32/28"]),
+        ),
         (text("rule `b` (priority 102) admits Storage to the target's ports"), admits(&[])),
-        (text("rule `judge` of tagwall:core/web (priority 104) keeps from the target's ports whom the target admits"), ForeignEffect::Judges(mark("tagwall:core/web"))),
+        (
+            text(
+                "rule `judge` of tagwall:core/web (priority 104) keeps from the target's ports whom the target admits",
+            ),
+            ForeignEffect::Judges(mark("tagwall:core/web")),
+        ),
         (text("rule `d` (priority 105) keeps from the target's ports whom the target admits"), ForeignEffect::Blocks),
     ];
     assert_eq!(told().await, expected);
@@ -178,11 +202,18 @@ async fn check_tells_as_whom_and_how_much_room_there_is() {
     let failed = bench.provider(&clients, Settings { priority: 4095, ..settings() }).check().await;
     assert!(matches!(&failed, Err(error) if error.class() == "rejected"), "{failed:?}");
     // What a role lacks is named.
-    bench.arm.set(Behaviour { allowed_actions: Some(vec!["Microsoft.Network/networkSecurityGroups/read".to_owned()]), ..Behaviour::default() });
+    bench.arm.set(Behaviour {
+        allowed_actions: Some(vec!["Microsoft.Network/networkSecurityGroups/read".to_owned()]),
+        ..Behaviour::default()
+    });
     let denied = pass(&bench.provider(&clients, settings()), &desired(&["192.0.2.0/25"])).await;
     let Err(PassError::Provider(error)) = denied else { panic!("{denied:?}") };
     assert_eq!(error.class(), "denied");
-    assert!(error.hint().unwrap().contains("`Microsoft.Network/networkSecurityGroups/securityRules/write`"), "{:?}", error.hint());
+    assert!(
+        error.hint().unwrap().contains("`Microsoft.Network/networkSecurityGroups/securityRules/write`"),
+        "{:?}",
+        error.hint()
+    );
 }
 
 /// The least role is enough: a change and a withdrawal, with nothing else allowed, operations or not.
@@ -190,7 +221,8 @@ async fn check_tells_as_whom_and_how_much_room_there_is() {
 async fn the_least_role_is_enough() {
     for operations in [true, false] {
         let actions = tagwall_azure::READING.iter().chain(tagwall_azure::WRITING);
-        let actions = actions.filter(|action| operations || !action.contains("operations")).map(|action| (*action).to_owned());
+        let actions =
+            actions.filter(|action| operations || !action.contains("operations")).map(|action| (*action).to_owned());
         let bench = Bench::new(Behaviour { allowed_actions: Some(actions.collect()), ..Behaviour::default() });
         let clients = bench.clients();
         let provider = bench.provider(&clients, settings());

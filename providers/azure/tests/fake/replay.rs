@@ -21,7 +21,10 @@ async fn azure_active_directory_through_the_years() {
     let mut last = PrefixSet::new();
     for (index, file) in publications.iter().step_by(EVERY).enumerate() {
         let number = u16::try_from(index).unwrap();
-        bench.arm.edit(|network| network.put_rule(&name(), Rule::inbound(&format!("r{index}"), "Allow", 500 + number, &["203.0.113.9"], "22")));
+        bench.arm.edit(|network| {
+            network
+                .put_rule(&name(), Rule::inbound(&format!("r{index}"), "Allow", 500 + number, &["203.0.113.9"], "22"))
+        });
         let wanted = data::tag(&data::read(file), "AzureActiveDirectory");
         let (foreign, seen) = (bench.foreign(std::slice::from_ref(&ours)), bench.states().len());
         bench.arm.clear_exchanges();
@@ -43,10 +46,14 @@ async fn azure_active_directory_through_the_years() {
         // What stays in a rule stays there.
         for step in done.steps.of(Operation::Remove) {
             let Admits::Range(range) = step.admits else { panic!("{step:?}") };
-            let comes: PrefixSet = done.steps.of(Operation::Add).filter_map(|step| match step.admits {
-                Admits::Range(range) => Some(range),
-                Admits::ServiceTag(_) => None,
-            }).collect();
+            let comes: PrefixSet = done
+                .steps
+                .of(Operation::Add)
+                .filter_map(|step| match step.admits {
+                    Admits::Range(range) => Some(range),
+                    Admits::ServiceTag(_) => None,
+                })
+                .collect();
             assert!(!wanted.covers(range) || comes.meets(range), "{range} went without need");
         }
         let again = pass(&provider, &Desired::listed(wanted.clone())).await.unwrap();
@@ -69,7 +76,8 @@ async fn azure_cloud_as_a_whole() {
     println!("{} prefixes of AzureCloud", wanted.prefixes().count());
 
     provider.withdraw().await.unwrap();
-    let hosts: Vec<String> = (0..1500_u32).map(|number| std::net::Ipv4Addr::from(0x0a00_0000 + 2 * number).to_string()).collect();
+    let hosts: Vec<String> =
+        (0..1500_u32).map(|number| std::net::Ipv4Addr::from(0x0a00_0000 + 2 * number).to_string()).collect();
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     bench.arm.edit(|network| network.put_rule(&name(), Rule::inbound("theirs", "Allow", 400, &hosts, "22")));
     let refused = pass(&provider, &Desired::listed(wanted)).await;

@@ -60,7 +60,11 @@ impl NsgRig {
     }
 
     fn rule_of(&self, target: Target, prefix: IpNet) -> Option<Rule> {
-        let of_family = |rule: &Rule| is_of(rule, &Self::mark(target)) && rule.properties["access"] == "Allow" && sources(rule).iter().any(|text| text.contains(':') == matches!(prefix, IpNet::V6(_)));
+        let of_family = |rule: &Rule| {
+            is_of(rule, &Self::mark(target))
+                && rule.properties["access"] == "Allow"
+                && sources(rule).iter().any(|text| text.contains(':') == matches!(prefix, IpNet::V6(_)))
+        };
         self.bench.rules().iter().find(|rule| of_family(rule)).map(|rule| (**rule).clone())
     }
 
@@ -111,7 +115,8 @@ impl Rig for NsgRig {
             }
             Act::RemoveForeign(prefix) => self.bench.arm.edit(|network| network.delete_rule(&name(), &foreign(prefix))),
             Act::AddOurs(prefix) => {
-                let mut rule = self.rule_of(target, prefix).ok_or(NotApplicable("there is no rule of ours to add to"))?;
+                let mut rule =
+                    self.rule_of(target, prefix).ok_or(NotApplicable("there is no rule of ours to add to"))?;
                 let mut texts = sources(&rule);
                 texts.push(prefix.to_string());
                 rule.properties["sourceAddressPrefixes"] = json!(texts);
@@ -125,7 +130,8 @@ impl Rig for NsgRig {
                     .find(|rule| is_of(rule, &Self::mark(target)) && sources(rule).contains(&prefix.to_string()))
                     .map(|rule| (**rule).clone())
                     .ok_or(NotApplicable("no rule of ours holds it"))?;
-                let texts: Vec<String> = sources(&rule).into_iter().filter(|text| *text != prefix.to_string()).collect();
+                let texts: Vec<String> =
+                    sources(&rule).into_iter().filter(|text| *text != prefix.to_string()).collect();
                 if texts.is_empty() {
                     self.bench.arm.edit(|network| network.delete_rule(&name(), &rule.name));
                 } else {
@@ -146,7 +152,9 @@ impl Rig for NsgRig {
     async fn limit_capacity(&mut self, entries: u64) -> Result<(), NotApplicable> {
         // Two prefixes are other people's.
         self.most = Some(usize::try_from(entries).unwrap());
-        self.bench.arm.set(Behaviour { max_prefixes: self.settings(Target::First, &[]).most_prefixes, ..self.behaviour.clone() });
+        self.bench
+            .arm
+            .set(Behaviour { max_prefixes: self.settings(Target::First, &[]).most_prefixes, ..self.behaviour.clone() });
         Ok(())
     }
 

@@ -96,9 +96,16 @@ fn damaged(end: &str, nominal: u16, access: &str, sources: &[&str], damage: Dama
 fn theirs() -> impl Strategy<Value = Value> {
     let who = prop::sample::select(vec!["office", "tagwall:core/web", "tagwall:edge/mail", OURS, ""]);
     let name = prop_oneof![9 => (0..99).prop_map(|number| format!("rule-{number}")), 1 => Just(format!("{NAMES}v4"))];
-    let source = prop::sample::select(vec!["192.0.2.0/27", "2001:db8::10/124", "*", "VirtualNetwork", "AzureLoadBalancer"]);
-    let change = prop::sample::select(vec![("", ""), ("protocol", "*"), ("destinationPortRange", "1-65535"), ("direction", "Outbound")]);
-    let place = (prop_oneof![100_u16..200, 200_u16..210, 210_u16..400], prop_oneof![3 => Just("Allow"), 1 => Just("Deny")]);
+    let source =
+        prop::sample::select(vec!["192.0.2.0/27", "2001:db8::10/124", "*", "VirtualNetwork", "AzureLoadBalancer"]);
+    let change = prop::sample::select(vec![
+        ("", ""),
+        ("protocol", "*"),
+        ("destinationPortRange", "1-65535"),
+        ("direction", "Outbound"),
+    ]);
+    let place =
+        (prop_oneof![100_u16..200, 200_u16..210, 210_u16..400], prop_oneof![3 => Just("Allow"), 1 => Just("Deny")]);
     (who, name, place, source, change).prop_map(|(who, name, (priority, access), source, (key, value))| {
         let mut change = vec![("description", json!(who))];
         if !key.is_empty() {
@@ -142,7 +149,11 @@ fn is_in_the_way(world: &World) -> bool {
 
 /// Whether all that stands and all that is wished for is more than the group takes.
 fn is_tight(world: &World, desired: &Desired) -> bool {
-    let all: usize = world.rules.iter().map(|rule| rule["properties"]["sourceAddressPrefixes"].as_array().unwrap().len().max(1)).sum();
+    let all: usize = world
+        .rules
+        .iter()
+        .map(|rule| rule["properties"]["sourceAddressPrefixes"].as_array().unwrap().len().max(1))
+        .sum();
     // A rule may be full before the group is, and a prefix that is cut up stays together.
     all + 2 * desired.prefixes().prefixes().count() > world.most.0 || world.rules.len() + 6 > world.most.1
 }
@@ -152,7 +163,8 @@ fn has_moved(world: &World) -> bool {
         let name = rule["name"].as_str().unwrap();
         let priority = rule["properties"]["priority"].as_u64().unwrap();
         rule["properties"]["direction"] == "Inbound"
-            && [("v4", 200), ("v6", 201), ("v4-2", 202), ("v6-2", 203), ("tag", 204), ("probes", 206), ("deny", 208)].contains(&(&name[NAMES.len()..], priority))
+            && [("v4", 200), ("v6", 201), ("v4-2", 202), ("v6-2", 203), ("tag", 204), ("probes", 206), ("deny", 208)]
+                .contains(&(&name[NAMES.len()..], priority))
     };
     world.rules.iter().any(|rule| World::is_ours(rule) && !nominal(rule))
 }

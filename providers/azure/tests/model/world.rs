@@ -100,14 +100,17 @@ impl World {
 
     /// The addresses that get in on TCP 8443: by the first rule that speaks of them. `None` is a probe of a load balancer.
     pub(crate) fn lets_in(&self, number: Option<u8>) -> bool {
-        let mut inbound: Vec<&Value> = self.rules.iter().filter(|rule| rule["properties"]["direction"] == "Inbound").collect();
+        let mut inbound: Vec<&Value> =
+            self.rules.iter().filter(|rule| rule["properties"]["direction"] == "Inbound").collect();
         inbound.sort_by_key(|rule| rule["properties"]["priority"].as_u64());
         let meets = |rule: &&&Value| {
             let properties = &rule["properties"];
             let protocol = properties["protocol"] == "Tcp" || properties["protocol"] == "*";
-            let port = texts(rule, "destinationPortRange", "destinationPortRanges").iter().any(|text| match text.split_once('-') {
-                Some((first, last)) => (first.parse().unwrap()..=last.parse().unwrap()).contains(&8443),
-                None => text == "*" || text == "8443",
+            let port = texts(rule, "destinationPortRange", "destinationPortRanges").iter().any(|text| {
+                match text.split_once('-') {
+                    Some((first, last)) => (first.parse().unwrap()..=last.parse().unwrap()).contains(&8443),
+                    None => text == "*" || text == "8443",
+                }
             });
             // The target's place is nowhere in particular: a rule for some destination is not for it.
             let everywhere = texts(rule, "destinationAddressPrefix", "destinationAddressPrefixes") == ["*"];
@@ -151,7 +154,8 @@ impl World {
                 return Some("SecurityRuleInvalidAddressPrefix");
             }
             let nets: Vec<IpNet> = sources(rule).iter().filter_map(|text| text.parse().ok()).collect();
-            let overlap = |(at, one): (usize, &IpNet)| nets[..at].iter().any(|other| other.contains(one) || one.contains(other));
+            let overlap =
+                |(at, one): (usize, &IpNet)| nets[..at].iter().any(|other| other.contains(one) || one.contains(other));
             if nets.iter().enumerate().any(overlap) {
                 return Some("OverlappingSubnetsNotPermittedInSecurityRule");
             }
@@ -225,7 +229,13 @@ pub(crate) struct Pass {
 }
 
 /// Makes at most so many requests towards the goal, with every state looked at.
-pub(crate) fn go(world: &mut World, settings: &Settings, goal: &Goal, wanted: &BTreeSet<u8>, most: usize) -> Result<Vec<Write>, String> {
+pub(crate) fn go(
+    world: &mut World,
+    settings: &Settings,
+    goal: &Goal,
+    wanted: &BTreeSet<u8>,
+    most: usize,
+) -> Result<Vec<Write>, String> {
     let (before, foreign) = (world.clone(), world.foreign());
     let (let_in, named) = (before.all_let_in(), before.named());
     // Somebody else's rule among ours may keep out at last whom it did not at first.
@@ -245,11 +255,18 @@ pub(crate) fn go(world: &mut World, settings: &Settings, goal: &Goal, wanted: &B
         let gap: Vec<u8> = let_in.intersection(wanted).filter(|number| !now.contains(number)).copied().collect();
         assert!(gap.is_empty(), "{gap:?} is missing after {write:?} in {:#?}", before.rules);
         // Unless somebody turned our own rule for them into its opposite, which only this pass undoes.
-        let is_turned = |rule: &Value| rule["name"] == format!("{NAMES}probes") && rule["properties"]["access"] == "Deny";
-        if settings.deny && settings.admit_probes && before.lets_in(None) && at_last.lets_in(None) && !before.rules.iter().any(is_turned) {
+        let is_turned =
+            |rule: &Value| rule["name"] == format!("{NAMES}probes") && rule["properties"]["access"] == "Deny";
+        if settings.deny
+            && settings.admit_probes
+            && before.lets_in(None)
+            && at_last.lets_in(None)
+            && !before.rules.iter().any(is_turned)
+        {
             assert!(world.lets_in(None), "probes are missing after {write:?}");
         }
-        let strange: Vec<u8> = world.named().into_iter().filter(|number| !named.contains(number) && !wanted.contains(number)).collect();
+        let strange: Vec<u8> =
+            world.named().into_iter().filter(|number| !named.contains(number) && !wanted.contains(number)).collect();
         assert!(strange.is_empty(), "{strange:?} came with {write:?}");
         assert_eq!(world.foreign(), foreign, "{write:?}");
         assert!(Goal::holds(settings, &group, &write, &world.group()), "{write:?}");
@@ -268,7 +285,11 @@ pub(crate) fn wanted(desired: &Desired) -> BTreeSet<u8> {
 }
 
 /// A whole pass. An error is a state that can be left only by hand.
-pub(crate) fn try_pass(world: &mut World, settings: &Settings, desired: &Desired) -> Result<Result<Pass, String>, Refusal> {
+pub(crate) fn try_pass(
+    world: &mut World,
+    settings: &Settings,
+    desired: &Desired,
+) -> Result<Result<Pass, String>, Refusal> {
     let (steps, goal) = plan(world, settings, desired)?;
     let writes = match go(world, settings, &goal, &wanted(desired), usize::MAX) {
         Ok(writes) => writes,
