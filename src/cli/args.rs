@@ -128,6 +128,7 @@ impl Command {
 
 /// `sync`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed")]
 pub struct Sync {
     /// Show what would change and change nothing (exit status 2 if anything would)
     #[arg(short = 'n', long)]

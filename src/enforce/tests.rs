@@ -1,9 +1,10 @@
 use async_trait::async_trait;
-use tagwall_provider::{Admits, Entry, ForeignEffect, IpNet, Operation, Orphan, Revision, Skeleton, Slot, Step, Steps};
+use tagwall_provider::{
+    Admits, Entry, ForeignEffect, IpNet, Observed, Operation, Orphan, Revision, Skeleton, Slot, Step, Steps,
+};
 
 use super::*;
 use crate::fixture::set;
-use crate::plan;
 
 /// A firewall that shows one thing, whatever is done to it, and asks for these steps.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ async fn check(desired: &[&str], ours: &[&str], others: ForeignEffect, expect: R
     let mut observed = Observed::new(entries, Skeleton::Intact, "");
     observed.foreign = vec![Foreign { description: "a rule".to_owned(), effect: others }];
     let provider = Shown(observed, Steps::default());
-    let plan = plan::plan(&provider, provider.0.clone(), &Desired::listed(set(desired)), Policy::Sync).unwrap();
+    let plan = plan(&provider, provider.0.clone(), &Desired::listed(set(desired)), Policy::Sync).unwrap();
     let found = verify(&provider, &plan).await.map_err(|error| error.to_string());
     assert_eq!(found, expect.map_err(|text| format!("after the change the firewall {text}")));
 }
@@ -67,7 +68,7 @@ async fn a_tag_is_there_where_nothing_is_left_to_do() {
     let verified = async |steps: Steps| {
         let provider = Shown(observed.clone(), steps);
         let desired = Desired::ServiceTag("AzureActiveDirectory".to_owned());
-        let plan = plan::plan(&provider, observed.clone(), &desired, Policy::Sync).unwrap();
+        let plan = plan(&provider, observed.clone(), &desired, Policy::Sync).unwrap();
         verify(&provider, &plan).await.map_err(|error| error.to_string())
     };
     assert_eq!(verified(Steps::default()).await, Ok(()));

@@ -318,7 +318,7 @@ impl From<&TargetReport> for Target {
                 })
                 .unwrap_or_default(),
             widened: plan
-                .map(|plan| plan.widened_addresses())
+                .map(crate::plan::Plan::widened_addresses)
                 .filter(|widened| *widened != PerFamily::default())
                 .map(DecimalPerFamily::from),
             foreign: plan
