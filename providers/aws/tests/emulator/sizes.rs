@@ -40,7 +40,7 @@ async fn refused(world: &World, wanted: &PrefixSet) -> tagwall_provider::Refusal
 struct Lists {
     rig: Rig,
     hand: Hand,
-    lists: PerFamily<ListName>,
+    names: PerFamily<ListName>,
     target: ListTarget,
 }
 
@@ -48,12 +48,12 @@ impl Lists {
     fn new(rig: &Rig, most: u64) -> Self {
         let hand = Hand::new(rig);
         let list = |family: Family| ListName::Id(hand.make_list("entra", &family.to_string(), most, &[]));
-        let lists = PerFamily::from_fn(list);
-        Self { rig: rig.clone(), hand, lists, target: ListTarget::new(mark()) }
+        let names = PerFamily::from_fn(list);
+        Self { rig: rig.clone(), hand, names, target: ListTarget::new(mark()) }
     }
 
     fn provider(&self) -> PrefixLists {
-        PrefixLists::new(&Clients::default(), account(REGION), self.lists.clone(), self.target.clone())
+        PrefixLists::new(&Clients::default(), account(REGION), self.names.clone(), self.target.clone())
     }
 
     fn admitted(&self) -> PrefixSet {
@@ -140,7 +140,7 @@ on_a_rig! {
         let lists = Lists::new(&rig, 50);
         lists.reach(&hosts(0, 50)).await;
         let group = lists.hand.make_group("names-the-list");
-        let ListName::Id(id) = &lists.lists.v4 else { panic!() };
+        let ListName::Id(id) = &lists.names.v4 else { panic!() };
         lists.hand.name_list(&group, id);
         let error = pass(&lists.provider(), &Desired::listed(hosts(0, 70))).await.unwrap_err();
         let PassError::Provider(error @ ProviderError::Rejected { .. }) = error else { panic!("{error:?}") };
