@@ -113,11 +113,12 @@ class Strict:
         self.where = where
         if not writes(action):
             return getattr(self, f"do_{action}")(self.as_read(where), call)
-        self.history.setdefault(where, [(float("-inf"), copy.deepcopy(now))])
         scratch = copy.deepcopy(now)
         fields = getattr(self, f"do_{action}")(scratch, call)
         self.regions[where] = scratch
-        self.history[where].append((self.clock(), copy.deepcopy(scratch)))
+        if self.lag:
+            # What stood before the first write under a lag was there for ever. No state is changed in place.
+            self.history.setdefault(where, [(float("-inf"), now)]).append((self.clock(), scratch))
         return fields
 
     def as_read(self, where):
