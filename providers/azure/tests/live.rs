@@ -8,7 +8,11 @@
 //! It makes and removes rules named `tagwall-live-test-…` at the priorities 4000 to 4007, for TCP 65000, of documentation
 //! prefixes. It tells what no recording shows: whether If-Match is honoured on a single rule.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "in a test a panic is the answer, and findings are printed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "in a test a panic is the answer, and findings are printed"
+)]
 
 use tagwall_arm::{Account, Clients, Condition};
 use tagwall_azure::{NetworkSecurityGroup, Nsg, Ports, Settings};
@@ -26,7 +30,10 @@ fn set(texts: &[&str]) -> Desired {
 #[tokio::test]
 #[ignore = "writes to a real network security group: set AZURE_LIVE=1 and name one"]
 async fn a_real_network_security_group() {
-    assert!(std::env::var_os("AZURE_LIVE").is_some_and(|live| live == "1"), "AZURE_LIVE=1 says that a real group is meant");
+    assert!(
+        std::env::var_os("AZURE_LIVE").is_some_and(|live| live == "1"),
+        "AZURE_LIVE=1 says that a real group is meant"
+    );
     let nsg = Nsg {
         subscription: variable("AZURE_LIVE_SUBSCRIPTION"),
         resource_group: variable("AZURE_LIVE_RESOURCE_GROUP"),
@@ -47,11 +54,16 @@ async fn a_real_network_security_group() {
 
     let client = clients.client(&account).await.unwrap();
     let Nsg { subscription, resource_group, name } = nsg;
-    let rule = format!("/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.Network/networkSecurityGroups/{name}/securityRules/tagwall-live-test-v4");
+    let rule = format!(
+        "/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.Network/networkSecurityGroups/{name}/securityRules/tagwall-live-test-v4"
+    );
     let body = client.get(&rule, "2024-03-01").await.unwrap();
     let old = "W/\"00000000-0000-0000-0000-000000000000\"";
     let honoured = client.put(&rule, "2024-03-01", &body, Condition::Is(old)).await;
-    println!("If-Match on a single rule is {}: {honoured:?}", if honoured.is_err() { "honoured" } else { "not honoured" });
+    println!(
+        "If-Match on a single rule is {}: {honoured:?}",
+        if honoured.is_err() { "honoured" } else { "not honoured" }
+    );
     println!("calls left: {:?}", client.remaining());
     provider.withdraw().await.unwrap();
 }

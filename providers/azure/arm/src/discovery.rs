@@ -23,13 +23,15 @@ impl Client {
     /// # Errors
     /// As [`Client::get`], and [`ArmError::Unreadable`] where the pages do not fit together.
     pub async fn service_tags(&self, subscription: &str, location: &str) -> Result<Vec<Vec<u8>>, ArmError> {
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let plain =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         for (what, text) in [("subscription", subscription), ("location", location)] {
             if !plain(text) {
                 return Err(ArmError::Settings { what: format!("`{text}` is no {what} of Azure") });
             }
         }
-        let path = format!("/subscriptions/{subscription}/providers/Microsoft.Network/locations/{location}/serviceTags");
+        let path =
+            format!("/subscriptions/{subscription}/providers/Microsoft.Network/locations/{location}/serviceTags");
         let first = self.url(&path, API_VERSION)?;
         for _ in 0..MOST_REPLACED {
             if let Some(pages) = self.pages(&first).await? {

@@ -191,7 +191,10 @@ async fn the_discovery_api_is_read_to_its_end() {
     let client = with_secret().client(&bench.account(CredentialKind::Environment)).await.unwrap();
     let names = |pages: &[Vec<u8>]| -> Vec<String> {
         let pages = pages.iter().map(|page| serde_json::from_slice::<serde_json::Value>(page).unwrap());
-        pages.flat_map(|page| page["values"].as_array().unwrap().clone()).map(|tag| tag["name"].as_str().unwrap().to_owned()).collect()
+        pages
+            .flat_map(|page| page["values"].as_array().unwrap().clone())
+            .map(|tag| tag["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     let pages = client.service_tags(SUBSCRIPTION, "westeurope").await.unwrap();
     assert_eq!((pages.len(), names(&pages)), (3, ["A", "B", "C", "D", "E"].map(str::to_owned).to_vec()));
