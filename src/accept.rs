@@ -7,6 +7,7 @@ use tagwall_provider::{Limit, PrefixSet, Refusal};
 use crate::chain::chain;
 use crate::config::{Config, List};
 use crate::desired;
+use crate::limits::Measure;
 use crate::source::{self, Digest, LastGood, Publication, Tag};
 use crate::state::State;
 
@@ -107,14 +108,17 @@ impl Baselines {
         self.of_lists.contains_key(list)
     }
 
-    /// Judges the step of a list from its accepted publication to the current one: `loss` and `growth`.
-    pub fn judge(&self, list: &List, current: &Publication) -> Vec<Refusal> {
+    /// Judges the step of a list from its accepted publication to the current one, `loss` and `growth`, with the
+    /// figures that it was judged by.
+    pub fn judge(&self, list: &List, current: &Publication) -> (Vec<Measure>, Vec<Refusal>) {
         // The same bytes, resolved with the same configuration, are no step.
         let Some(older) = self.of_lists.get(&list.name).and_then(|digest| self.documents.get(digest)) else {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         };
         let (before, after) = desired::resolve_pair(list, older, &current.tags);
-        list.limits.judge_step(&format!("list `{}`", list.name), &before.all(), &after.all())
+        let (limits, before, after) = (&list.limits, before.all(), after.all());
+        let refusals = limits.judge_step(&format!("list `{}`", list.name), &before, &after);
+        (limits.measure(&list.name, &before, &after), refusals)
     }
 
     /// What the accepted publication of a list lists of it with today's configuration, where that is another one.

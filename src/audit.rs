@@ -3,14 +3,14 @@
 //! A pass that finds everything as it was writes nothing here: the file tells of changes, refusals, failures and
 //! decisions, and grows with them alone.
 
+use jiff::Timestamp;
 use serde::Serialize;
-use tagwall_provider::Limit;
+use tagwall_provider::{Limit, Refusal};
 
 use crate::config::Config;
 use crate::generation::Named;
-use crate::plan::Plan;
 use crate::report::{Outcome, Report, TargetReport};
-use crate::source;
+use crate::saved::plan::PlanContent;
 
 /// A pass in which something happened.
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ pub struct Pass<'a> {
     publication: Option<Named>,
     /// The hash of the configuration file; null of the defaults.
     configuration: Option<String>,
-    /// The hash of what was planned: equal plans have equal hashes, whenever they were made.
+    /// The hash of what was planned, as `plan` tells it; of an applied plan, its hash.
     plan: String,
     /// The generation that came of it, where it is a new one.
     generation: Option<u64>,
@@ -85,7 +85,7 @@ impl<'a> Pass<'a> {
             tagwall: env!("CARGO_PKG_VERSION"),
             publication: report.publication.as_ref().map(Named::from),
             configuration: config.sha256.map(|sha256| sha256.to_string()),
-            plan: plan_hash(report),
+            plan: report.plan.clone().unwrap_or_else(|| PlanContent::of(report, config).hash()),
             generation,
             targets: report.targets.iter().map(told).collect(),
             limits: report.overridden.iter().map(ToString::to_string).collect(),
@@ -114,33 +114,28 @@ pub struct Decided<'a> {
     pub generation: Option<u64>,
 }
 
+/// A saved plan that was not applied.
+#[derive(Serialize)]
+pub struct NotApplied<'a> {
+    time: String,
+    event: &'static str,
+    user: Option<String>,
+    /// The hash that the file carries.
+    plan: &'a str,
+    refusals: Vec<String>,
+}
+
+impl<'a> NotApplied<'a> {
+    /// Of the plan with this hash, for these reasons.
+    pub fn new(now: Timestamp, plan: &'a str, refusals: &[Refusal]) -> Self {
+        let refusals = refusals.iter().map(ToString::to_string).collect();
+        Self { time: now.to_string(), event: "not-applied", user: user(), plan, refusals }
+    }
+}
+
 /// Who runs this process, by what the environment says: a convenience for readers, no proof.
 pub fn user() -> Option<String> {
     std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok()
-}
-
-/// The hash of all that a report's plans would do. Versions and locks of firewalls and the time are left out.
-pub fn plan_hash(report: &Report) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for TargetReport { target, outcome, .. } in &report.targets {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{} {} {}", target.mark, target.backend.provider(), target.backend.object());
-        for line in outcome.plan().map(lines).unwrap_or_default() {
-            let _ = writeln!(text, "{line}");
-        }
-    }
-    source::digest(text.as_bytes()).to_string()
-}
-
-/// What a plan does, a line each.
-fn lines(plan: &Plan) -> Vec<String> {
-    let edits = plan.steps.skeleton.iter().map(|edit| format!("* {}", edit.description));
-    let entries = plan.steps.entries.iter().map(|step| {
-        let id = step.id.as_ref().map(|id| format!(" {}", id.0)).unwrap_or_default();
-        format!("{:?} {} in {}{id}", step.operation, step.admits, step.slot.0)
-    });
-    edits.chain(entries).collect()
 }
 
 fn told(report: &TargetReport) -> Target {

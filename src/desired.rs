@@ -74,7 +74,8 @@ pub fn desired(lists: &[&Resolved]) -> Desired {
     let others = listed.union(&extra);
     let held = lists.iter().flat_map(|list| &list.held);
     let held = held.map(|held| Held { prefixes: held.prefixes.difference(&others), until: held.until.clone() });
-    Desired::Prefixes { listed, held: held.filter(|held| !held.prefixes.is_empty()).collect(), extra }
+    let held = held.filter(|held| !held.prefixes.is_empty()).collect();
+    Desired::Prefixes { listed, held, extra, widened: PrefixSet::new() }
 }
 
 fn of_tags(list: &List, tags: &[&Tag]) -> Resolved {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tagwall_provider::{
-    Applied, Cause, Desired, Limit, Observed, PrefixSet, Provider, ProviderError, Refusal, Skeleton,
+    Applied, Cause, Desired, Foreign, Limit, PrefixSet, Provider, ProviderError, Refusal, Skeleton,
 };
 
 use crate::config::{Config, Percent, Policy, Protocol, Target};
@@ -12,9 +12,10 @@ use crate::desired::{self, Resolved};
 use crate::grace::Dropped;
 use crate::limits::Limits;
 use crate::plan::{Plan, plan};
-use crate::reconcile::{Options, Purpose};
+use crate::reconcile::{Agreed, Options, Purpose};
 use crate::report::{Class, Failure, Outcome};
 use crate::state::State;
+use crate::widening::widened;
 
 /// How often a target that moves between reading and writing is read again before the pass gives it up.
 const CONFLICT_ATTEMPTS: u32 = 5;
@@ -48,6 +49,8 @@ pub struct Aim {
     pub exact: bool,
     /// Why nothing may be changed, whatever the lists say.
     pub brakes: Vec<Refusal>,
+    /// What alone may be done, where that was agreed to before.
+    pub agreed: Option<Arc<Agreed>>,
 }
 
 impl Aim {
@@ -90,6 +93,8 @@ pub(crate) struct Work<'a> {
     desired: Desired,
     /// Refusals of its lists.
     standing: Vec<Refusal>,
+    /// What alone may be done, where that was agreed to before.
+    agreed: Option<Arc<Agreed>>,
     /// Whether the change of each of its lists was measured from an accepted publication, or needs no measuring.
     measured: bool,
     /// Refusals that an override let through.
@@ -108,12 +113,24 @@ impl<'a> Work<'a> {
             Policy::AddOnly if aim.exact => Policy::Sync,
             policy => policy,
         };
-        let desired = aim.desired(policy);
+        let mut desired = match &target.service_tag {
+            Some(tag) => Desired::ServiceTag(tag.clone()),
+            None => aim.desired(policy),
+        };
+        let mut cannot = None;
+        if let Some(by) = &target.widen {
+            let lists: Vec<_> = target.lists.iter().filter_map(|list| config.lists.get(list)).collect();
+            match widened(desired.clone(), by, &lists) {
+                Ok(wider) => desired = wider,
+                Err(refusal) => cannot = Some(refusal),
+            }
+        }
         let measured = aim.lists.iter().all(|(name, list)| list.measured || is_new(name, target, state));
         let of_lists = aim.lists.values().flat_map(|list| list.standing.clone());
-        let standing = aim.brakes.iter().cloned().chain(of_lists).collect();
+        let standing = aim.brakes.iter().cloned().chain(of_lists).chain(cannot).collect();
         let (overridden, conflicts, done) = (Vec::new(), 0, None);
-        Self { target, policy, desired, standing, measured, overridden, conflicts, done, config, options }
+        let agreed = aim.agreed.clone();
+        Self { target, policy, desired, standing, agreed, measured, overridden, conflicts, done, config, options }
     }
 
     /// Brings the target to what it should admit, or says why not. Reads and plans again where it moved meanwhile.
@@ -139,7 +156,7 @@ impl<'a> Work<'a> {
     /// Observes, plans and applies once.
     async fn attempt(&mut self, provider: &dyn Provider) -> Result<Outcome, ProviderError> {
         let observed = provider.observe().await?;
-        let plan = match plan(provider, &observed, &self.desired, self.policy) {
+        let plan = match plan(provider, observed, &self.desired, self.policy) {
             Ok(plan) => plan,
             Err(refusal) => {
                 let refusals = self.standing.iter().cloned().chain([refusal]).collect();
@@ -147,7 +164,8 @@ impl<'a> Work<'a> {
             }
         };
         let mut refusals = self.standing.clone();
-        refusals.extend(self.judge(&observed, &plan));
+        refusals.extend(self.judge(&plan));
+        refusals.extend(self.not_agreed(&plan));
         // A step that has been made already needs no leave.
         let about_the_step = |refusal: &Refusal| {
             use Limit::{Canary, Growth, Loss, Paused, Unconfirmed};
@@ -171,14 +189,14 @@ impl<'a> Work<'a> {
             return Ok(Outcome::Planned(Box::new(plan)));
         }
         tracing::debug!(target_name = %self.target.name, steps = plan.steps.entries.len(), "applying");
-        let applied = provider.apply(&observed.revision, &plan.steps).await?;
+        let applied = provider.apply(&plan.observed.revision, &plan.steps).await?;
         let verified = verify(provider, &plan).await;
         let (plan, applied) = self.done.insert((Box::new(plan), applied)).clone();
         verified.map(|()| Outcome::Applied(plan, applied))
     }
 
     /// Judgements that need to know what the target admits now.
-    fn judge(&mut self, observed: &Observed, plan: &Plan) -> Vec<Refusal> {
+    fn judge(&mut self, plan: &Plan) -> Vec<Refusal> {
         let mut found = Vec::new();
         if !self.measured && !plan.before.is_empty() {
             let what = format!("target `{}`", self.target.name);
@@ -194,8 +212,23 @@ impl<'a> Work<'a> {
                 self.overridden.push(refusal);
             }
         }
-        standing.extend(self.would_cut(observed, plan));
+        standing.extend(self.would_cut(plan));
         standing
+    }
+
+    /// Refuses what is not what was agreed to. What an attempt of this pass has done already was.
+    fn not_agreed(&self, plan: &Plan) -> Option<Refusal> {
+        let made = self.done.is_some() && plan.steps.is_empty();
+        let agreed = self.agreed.as_ref().filter(|_| !made)?.get(&self.target.name);
+        let same = |agreed: &Plan| {
+            let rules = |plan: &Plan| plan.observed.skeleton.clone();
+            agreed.before == plan.before && agreed.steps == plan.steps && rules(agreed) == rules(plan)
+        };
+        (!agreed.is_some_and(same)).then(|| Refusal {
+            limit: Limit::StalePlan,
+            finding: format!("target `{}` moved while the plan was being applied", self.target.name),
+            choices: vec!["`tagwall plan` shows what is to be done now".to_owned()],
+        })
     }
 
     /// The strictest of its lists' limits: without an accepted publication nothing tells the lists apart.
@@ -235,10 +268,10 @@ impl<'a> Work<'a> {
     }
 
     /// Refuses to cut the connection that the operator works over.
-    fn would_cut(&self, observed: &Observed, plan: &Plan) -> Option<Refusal> {
+    fn would_cut(&self, plan: &Plan) -> Option<Refusal> {
         let session = self.options.own_session?;
         // Rules that are not as they should be may let anybody in, or the session would not stand.
-        let open_now = observed.skeleton != Skeleton::Intact || plan.before.contains(session.client);
+        let open_now = plan.observed.skeleton != Skeleton::Intact || plan.before.contains(session.client);
         let cut = self.target.backend.is_local()
             && self.target.protocol == Protocol::Tcp
             && self.target.policy != Policy::Observe
@@ -269,7 +302,8 @@ async fn verify(provider: &dyn Provider, plan: &Plan) -> Result<(), ProviderErro
         let rest = set.prefixes().count() - shown.len();
         if rest == 0 { shown.join(", ") } else { format!("{} and {rest} more", shown.join(", ")) }
     };
-    let missing = plan.after.difference(&admitted);
+    // What somebody else's rule admits may have no room for ours beside it, and needs none while that rule stands.
+    let missing = plan.after.difference(&admitted).difference(&Foreign::admitted(&observed.foreign));
     let strange = admitted.difference(&plan.after);
     let finding = if !missing.is_empty() {
         format!("after the change the firewall does not admit {}", as_text(&missing))
@@ -279,9 +313,17 @@ async fn verify(provider: &dyn Provider, plan: &Plan) -> Result<(), ProviderErro
         format!("after the change the rules are not as they should be: {}", lines.join("; "))
     } else if observed.skeleton == Skeleton::Absent && !plan.after.is_empty() {
         "after the change the rules are gone".to_owned()
+    } else if let Desired::ServiceTag(tag) = &plan.desired
+        // Whom a tag admits only its vendor knows: that nothing is left to do is all that can be seen.
+        && provider.place(&observed, &plan.desired).is_ok_and(|steps| !steps.is_empty())
+    {
+        format!("after the change the firewall does not name the service tag {tag}")
     } else {
         return Ok(());
     };
     // Somebody else may have written in between: the next attempt reads again and tells the one from the other.
     Err(ProviderError::Conflict(Cause::new(finding)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,15 @@
 //! Everything here is counted in addresses. Nearly all prefixes that leave Microsoft's list are replaced by a wider
 //! one (435 of 445 over four publications), so lines that go say little and addresses that go say all.
 
+mod measure;
+
 use tagwall_provider::{AddressCount, Family, IpNet, Limit, PrefixSet, Refusal};
 
 use crate::config::Percent;
 use crate::config::raw::{self, SpecialSpace, TooBroad};
 use crate::report::number::{addresses, counted, counted_addresses};
+
+pub use measure::Measure;
 
 /// The limits that judge one list.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +92,14 @@ impl Limits {
             [self.judge_loss(what, family, &before, &after), self.judge_growth(what, family, &before, &after)]
         };
         Family::ALL.into_iter().flat_map(judge).flatten().collect()
+    }
+
+    /// How much a family of so many prefixes may lose, in words.
+    fn loss_told(&self, prefixes: usize) -> String {
+        if self.loss == Loss::Default && prefixes < SMALL_LIST {
+            return format!("{SMALL_LOSS} prefixes");
+        }
+        self.loss.share().to_string()
     }
 
     fn judge_loss(&self, what: &str, family: Family, before: &PrefixSet, after: &PrefixSet) -> Option<Refusal> {
@@ -255,6 +267,11 @@ fn special_space() -> &'static [(IpNet, SpecialSpace)] {
 fn special_space_of(prefix: IpNet) -> impl Iterator<Item = (IpNet, SpecialSpace)> {
     // Two prefixes overlap exactly when one holds the other.
     special_space().iter().copied().filter(move |(space, _)| space.contains(&prefix) || prefix.contains(space))
+}
+
+/// All special space but that of the kinds that are admitted.
+pub(crate) fn special_space_but(admitted: impl Fn(&SpecialSpace) -> bool) -> PrefixSet {
+    special_space().iter().filter(|(_, kind)| !admitted(kind)).map(|(space, _)| *space).collect()
 }
 
 #[cfg(test)]

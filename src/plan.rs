@@ -1,8 +1,7 @@
 //! The plan: what one target admits, what it should, and what the difference means in addresses. Pure.
 
 use tagwall_provider::{
-    AddressCount, Admits, Counters, Desired, Foreign, ForeignEffect, Held, Observed, Operation, Orphan, PerFamily,
-    PrefixSet, Provider, Refusal, Skeleton, Steps,
+    AddressCount, Admits, Desired, Foreign, Held, Observed, Operation, PerFamily, PrefixSet, Provider, Refusal, Steps,
 };
 
 use crate::config::Policy;
@@ -10,24 +9,18 @@ use crate::config::Policy;
 /// What a pass would do to one target, and why that is all it would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// What was read of the target: its entries, what stands around them, other people's rules, orphans.
+    pub observed: Observed,
     /// What the target admits before.
     pub before: PrefixSet,
+    /// What it is to admit, with what the policy leaves.
+    pub desired: Desired,
     /// What it admits after.
     pub after: PrefixSet,
     /// What it admits beyond what is desired, because the policy lets nothing be removed.
     pub left: PrefixSet,
-    /// What it admits only because a grace period holds what Microsoft dropped, and until when.
-    pub held: Vec<Held>,
     /// What is done, in order.
     pub steps: Steps,
-    /// Whether anything of ours was there before.
-    pub skeleton: Skeleton,
-    /// Other people's rules that bear on the target.
-    pub foreign: Vec<Foreign>,
-    /// Objects of ours that no configured target wants.
-    pub orphans: Vec<Orphan>,
-    /// What its rules counted before, where the firewall counts.
-    pub counters: Option<Counters>,
 }
 
 /// One side of a diff, sorted by what it means.
@@ -46,38 +39,33 @@ pub struct Side {
 ///
 /// # Errors
 /// The provider's refusal: it does not fit, or what stands there is not ours.
-pub fn plan(provider: &dyn Provider, observed: &Observed, desired: &Desired, policy: Policy) -> Result<Plan, Refusal> {
+pub fn plan(provider: &dyn Provider, observed: Observed, desired: &Desired, policy: Policy) -> Result<Plan, Refusal> {
     let before = observed.admitted();
     let wanted = desired.prefixes();
     let (desired, left) = match (policy, desired) {
-        (Policy::AddOnly, Desired::Prefixes { listed, held, extra }) => {
+        (Policy::AddOnly, Desired::Prefixes { listed, held, extra, widened }) => {
             // What is kept must be ours to keep: whether it is shows only beside what is really desired.
-            provider.place(observed, desired)?;
+            provider.place(&observed, desired)?;
             let left = before.difference(&wanted);
             let extra = extra.union(&left);
-            (Desired::Prefixes { listed: listed.clone(), held: held.clone(), extra }, left)
+            let (listed, held, widened) = (listed.clone(), held.clone(), widened.clone());
+            (Desired::Prefixes { listed, held, extra, widened }, left)
         }
         _ => (desired.clone(), PrefixSet::new()),
     };
-    let held = match &desired {
-        Desired::Prefixes { held, .. } => held.clone(),
-        Desired::ServiceTag(_) => Vec::new(),
-    };
-    let steps = provider.place(observed, &desired)?;
-    Ok(Plan {
-        before,
-        after: desired.prefixes(),
-        left,
-        held,
-        steps,
-        skeleton: observed.skeleton.clone(),
-        foreign: observed.foreign.clone(),
-        orphans: observed.orphans.clone(),
-        counters: observed.counters,
-    })
+    let steps = provider.place(&observed, &desired)?;
+    Ok(Plan { before, after: desired.prefixes(), left, steps, desired, observed })
 }
 
 impl Plan {
+    /// What it admits only because a grace period holds what Microsoft dropped, and until when.
+    pub fn held(&self) -> &[Held] {
+        match &self.desired {
+            Desired::Prefixes { held, .. } => held,
+            Desired::ServiceTag(_) => &[],
+        }
+    }
+
     /// Addresses that come, per family.
     pub fn gained(&self) -> PerFamily<AddressCount> {
         let gained = self.after.difference(&self.before);
@@ -88,6 +76,14 @@ impl Plan {
     pub fn lost(&self) -> PerFamily<AddressCount> {
         let lost = self.before.difference(&self.after);
         PerFamily::from_fn(|family| lost.addresses(family))
+    }
+
+    /// Addresses that it admits only to save prefixes, per family.
+    pub fn widened_addresses(&self) -> PerFamily<AddressCount> {
+        PerFamily::from_fn(|family| match &self.desired {
+            Desired::Prefixes { widened, .. } => widened.addresses(family),
+            Desired::ServiceTag(_) => AddressCount::ZERO,
+        })
     }
 
     /// What is added.
@@ -102,11 +98,7 @@ impl Plan {
 
     /// What somebody else's rules admit already of what we would admit: true today, and theirs to take away.
     pub fn admitted_by_others(&self) -> PrefixSet {
-        let theirs = self.foreign.iter().filter_map(|foreign| match &foreign.effect {
-            ForeignEffect::Admits(prefixes) => Some(prefixes),
-            _ => None,
-        });
-        theirs.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes)).intersection(&self.after)
+        Foreign::admitted(&self.observed.foreign).intersection(&self.after)
     }
 
     fn side(&self, operation: Operation, other: &PrefixSet) -> Side {

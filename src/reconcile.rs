@@ -19,6 +19,7 @@ use crate::desired;
 use crate::enforce::{Aim, JudgedList, JudgedLists, Work};
 use crate::generation::Enforced;
 use crate::grace;
+use crate::plan::Plan;
 use crate::report::{Class, Failure, Fallback, Outcome, Published, Report, TargetReport};
 use crate::source::{Fetched, Publication, Source};
 use crate::state::{State, StateDir};
@@ -43,6 +44,19 @@ pub struct Options {
     pub verb: &'static str,
     /// The time of the pass.
     pub now: Timestamp,
+    /// What alone may be done to each target, where that was agreed to before; any other change is refused.
+    pub agreed: Option<Arc<Agreed>>,
+}
+
+/// The plans that were agreed to, by target.
+pub type Agreed = BTreeMap<String, Plan>;
+
+impl Options {
+    /// A pass over everything, with nothing out of the ordinary.
+    pub fn new(purpose: Purpose, now: Timestamp) -> Self {
+        let (overrides, own_session, restores, agreed) = Default::default();
+        Self { purpose, overrides, own_session, restores, verb: "sync", now, agreed }
+    }
 }
 
 /// What a pass is run for. Only one of them changes anything.
@@ -204,9 +218,11 @@ fn judge_lists(
 ) -> JudgedLists {
     let judge = |(name, list): (&String, &List)| {
         let (mut resolved, mut refusals) = desired::resolve(list, publication);
-        refusals.extend(baselines.judge(list, publication));
+        let (measures, judged) = baselines.judge(list, publication);
+        refusals.extend(judged);
         // An override speaks of what this pass is to enforce, not of every list of the file.
         let is_used = targets.iter().any(|kept| kept.target.lists.contains(name));
+        report.measures.extend(measures.into_iter().filter(|_| is_used));
         let overridden = |refusal: &Refusal| is_used && options.overrides.contains(&refusal.limit);
         let (overridden, standing): (Vec<_>, Vec<_>) = refusals.into_iter().partition(overridden);
         report.overridden.extend(overridden);
@@ -330,12 +346,14 @@ impl One<'_> {
         let unconfirmed = self.unconfirmed();
         let brakes = [paused.clone(), unconfirmed.clone(), stopped];
         let aim = brakes.into_iter().fold(Aim::at(lists, target), Aim::braked);
-        let outcome = self.run(provider, aim).await;
+        let outcome = self.run(provider, self.agreed(aim)).await;
         let outcome = match unconfirmed {
             Some(refusal) => self.still_unconfirmed(outcome, refusal),
             None => self.confirm(outcome).await,
         };
         let fallback = match outcome {
+            // Nobody agreed to have drift mended, but to take a change back is part of making it.
+            Outcome::Refused { .. } if self.options.agreed.is_some() && !self.taken_back => None,
             Outcome::Refused { .. } => self.fall_back(provider, paused).await,
             _ => None,
         };
@@ -356,7 +374,7 @@ impl One<'_> {
                 if target.policy == Policy::AddOnly {
                     aim.besides = aim.besides.union(&aim.left);
                 }
-                self.run(provider, aim.braked(paused)).await
+                self.run(provider, self.agreed(aim.braked(paused))).await
             }
             Ok(None) => brakes::pin_lost(target, &format!("generation {number} is gone")),
             Err(error) => brakes::pin_lost(target, &Failure::of(&error, None).message),
@@ -380,6 +398,11 @@ impl One<'_> {
             Err(error) => Outcome::Failed(Failure::of_provider(&error, None)),
         };
         TargetReport::new(target, outcome)
+    }
+
+    /// The aim, bound to what was agreed to of this target.
+    fn agreed(&self, aim: Aim) -> Aim {
+        Aim { agreed: self.options.agreed.clone(), ..aim }
     }
 
     async fn run(&mut self, provider: &dyn Provider, aim: Aim) -> Outcome {

@@ -137,6 +137,9 @@ fn a_dry_run_writes_nothing_and_a_real_pass_does() {
         writes_nothing("sync --dry-run", 2);
         writes_nothing("sync --dry-run --format json", 2);
         writes_nothing("check", 0);
+        writes_nothing("plan --format github", 2);
+        writes_nothing("observe", 0);
+        writes_nothing("explain 192.0.2.1", 0);
         writes_nothing("prefixes entra", 0);
         assert!(!world.path("state").exists());
 

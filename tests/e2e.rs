@@ -2,9 +2,13 @@
 //!
 //! One test binary, so that the whole is linked once. What goes where:
 //!
+//! * `aws`: hosts and security groups in one configuration, against the emulator
+//! * `azure`: the same with network security groups, and with all three kinds at once
 //! * `cli`: what each command prints, to which stream, with which exit status; the schemas
 //! * `kernel`: what a command does to a live firewall
 //! * `packets`: who can connect
+//! * `plans`: plans that are saved, reviewed and applied, from here or from what was observed
+//! * `explain`: that what is explained is what packets find
 //! * `state`: the lock and the state directory
 //! * `daemon`: the daemon as a process: signals, the service manager's socket, the lock
 //! * `dry_run`: that a dry run writes nothing, by a system call trace
@@ -28,14 +32,20 @@
     reason = "a test that cannot go on says so by panicking, and tells its seed"
 )]
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(all(feature = "aws", feature = "azure"))]
+mod azure;
 mod busy;
 mod cli;
 mod daemon;
 mod dry_run;
+mod explain;
 mod generations;
 mod kernel;
 mod kill;
 mod packets;
+mod plans;
 mod regression;
 mod replay;
 mod soak;

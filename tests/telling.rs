@@ -254,6 +254,36 @@ fn receivers_are_told_once_across_restarts_and_a_dead_one_delays_nothing() {
 }
 
 #[test]
+fn passes_of_cron_tell_once_what_they_show() {
+    with_namespaces(|| {
+        let world = World::edge(&PREFIXES);
+        let feed = world.host.inside(Feed::plain);
+        feed.on(SECRET, Reply::status(202));
+        let secret = world.write("url", feed.url(SECRET).as_str());
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        world.config(&format!("{EDGE}[notify.ops]\nkind = \"webhook\"\nurl-file = \"url\"\n"));
+        // Nobody is told unasked: where a daemon runs, it tells.
+        world.expect(0, "sync");
+        assert!(feed.requests().is_empty(), "{:?}", told(&feed));
+        world.feed(11, &[("AzureActiveDirectory", &PREFIXES[..1])]);
+        world.expect(3, "sync --notify");
+        assert_eq!(told(&feed), ["refusal edge"]);
+        world.expect(3, "sync --notify");
+        assert_eq!(told(&feed), ["refusal edge"], "told again");
+        world.feed(12, &[("AzureActiveDirectory", &[&PREFIXES[..], &["203.0.113.0/28"]].concat())]);
+        feed.on(SECRET, Reply::status(500));
+        let run = world.expect(0, "sync --notify");
+        assert!(run.stderr.contains("`ops` was not told: the receiver answered with status 500"), "{}", run.stderr);
+        assert!(!run.stderr.contains("s3cr3t"), "{}", run.stderr);
+        // The end of trouble is still told by a later pass; a change that was missed is the past.
+        feed.on(SECRET, Reply::status(202));
+        world.expect(0, "sync --notify");
+        assert_eq!(told(&feed), ["refusal edge", "recovery edge", "recovery edge"]);
+        world.expect(64, "sync --dry-run --notify");
+    });
+}
+
+#[test]
 fn check_tells_where_and_whom_and_sends_a_test() {
     with_namespaces(|| {
         let world = World::edge(&PREFIXES);

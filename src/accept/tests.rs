@@ -69,7 +69,7 @@ fn steps_are_measured_from_the_accepted_publication_with_todays_configuration() 
             Baselines::load(&config, &newer, &LastGood::open(dir.path()), &state(&older, &config), &mut warnings);
         assert_eq!(warnings, [""; 0]);
         assert!(baselines.has("a"));
-        baselines.judge(&config.lists["a"], &newer)
+        baselines.judge(&config.lists["a"], &newer).1
     };
     assert_eq!(judged(LIST)[0].limit, Limit::Loss);
     // The operator's own exclusion of the very same addresses is no loss.

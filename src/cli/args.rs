@@ -1,5 +1,7 @@
 //! The command line as typed: one definition for parsing, help, man pages and completions.
 
+mod reviews;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,7 @@ use tagwall_provider::Limit;
 
 use crate::config::TimeSpan;
 use crate::source::Cloud;
+pub use reviews::{Apply, Explain, FailOn, Observe, Plan};
 
 /// Keeps firewalls open to the prefixes of Azure service tags, and to nobody else.
 #[derive(Debug, Parser)]
@@ -71,8 +74,16 @@ pub enum Command {
     Sync(Sync),
     /// The daemon: passes by a schedule, and whenever a firewall was changed
     Run,
+    /// What a pass would do, to be looked at, and with -o to be reviewed and applied
+    Plan(Plan),
+    /// Do just what a saved plan says; refused where anything has moved since
+    Apply(Apply),
+    /// Save what the firewalls hold, for `plan --state` where they cannot be reached
+    Observe(Observe),
     /// What is enforced now, how old it is, what is wrong with it
     Status(Status),
+    /// Why an address is admitted, or is not: by which prefix, list and tag; changes nothing
+    Explain(Explain),
     /// Check the configuration; changes nothing
     Check(Check),
     /// Print the prefixes of a list or a tag, one a line
@@ -96,24 +107,28 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether a program is to read the result.
-    pub(super) const fn is_json(&self) -> bool {
+    /// How the result is to be said, an error in place of one among it.
+    pub(super) const fn format(&self) -> ReportFormat {
         match self {
             Self::Sync(Sync { format, .. })
+            | Self::Plan(Plan { format, .. })
+            | Self::Apply(Apply { format, .. })
             | Self::Status(Status { format, .. })
-            | Self::Tags(Tags { format, .. })
-            | Self::History(History { format, .. })
             | Self::Rollback(Rollback { format, .. })
             | Self::Resume(Resume { format, .. })
-            | Self::Restore(Restore { format, .. }) => matches!(format, Format::Json),
-            Self::Prefixes(Prefixes { format, .. }) => matches!(format, PrefixFormat::Json),
-            Self::Run | Self::Check(_) | Self::Withdraw(_) | Self::Generate(_) | Self::Pause(_) => false,
+            | Self::Restore(Restore { format, .. }) => *format,
+            Self::Tags(Tags { format: Format::Json, .. })
+            | Self::History(History { format: Format::Json, .. })
+            | Self::Explain(Explain { format: Format::Json, .. })
+            | Self::Prefixes(Prefixes { format: PrefixFormat::Json, .. }) => ReportFormat::Json,
+            _ => ReportFormat::Text,
         }
     }
 }
 
 /// `sync`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed")]
 pub struct Sync {
     /// Show what would change and change nothing (exit status 2 if anything would)
     #[arg(short = 'n', long)]
@@ -136,9 +151,46 @@ pub struct Sync {
     /// Write metrics after the pass, for node_exporter's collector of text files
     #[arg(long, value_name = "FILE.prom", conflicts_with = "dry_run")]
     pub metrics_file: Option<PathBuf>,
+    /// Tell the receivers of `[notify]` what the pass shows and they were not told yet; for cron, where no daemon does
+    #[arg(long, conflicts_with = "dry_run")]
+    pub notify: bool,
+    /// What ends with an exit status other than 0, besides errors [default: refused,pending]
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub fail_on: Option<Vec<FailOn>>,
     /// How to say it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: ReportFormat,
+}
+
+impl Sync {
+    /// A dry run is a plan that is not kept.
+    pub(super) fn as_plan(&self) -> Plan {
+        Plan {
+            output: None,
+            expires: None,
+            state: None,
+            target: self.target.clone(),
+            defaults: self.defaults,
+            overrides: self.overrides.clone(),
+            reason: self.reason.clone(),
+            yes: self.yes,
+            fail_on: self.fail_on.clone(),
+            format: self.format,
+        }
+    }
+}
+
+/// How to say what a pass found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// A comment for a pull request, with a mark by which a job finds its own.
+    Markdown,
+    /// For GitHub Actions: annotations, and the Markdown as the step's summary.
+    Github,
 }
 
 /// How to say it.
@@ -169,9 +221,12 @@ pub struct Status {
     /// Only these targets
     #[arg(short, long, value_name = "NAME")]
     pub target: Vec<String>,
+    /// What ends with an exit status other than 0, besides errors [default: refused,pending]
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub fail_on: Option<Vec<FailOn>>,
     /// How to say it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: ReportFormat,
 }
 
 /// `check`.
@@ -263,7 +318,7 @@ pub struct Rollback {
     pub yes: bool,
     /// How to say it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: ReportFormat,
 }
 
 /// `pause`.
@@ -294,7 +349,7 @@ pub struct Resume {
     pub yes: bool,
     /// How to say it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: ReportFormat,
 }
 
 /// `restore`.
@@ -305,7 +360,7 @@ pub struct Restore {
     pub target: Vec<String>,
     /// How to say it
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    pub format: ReportFormat,
 }
 
 /// `withdraw`.
@@ -349,7 +404,7 @@ pub enum What {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// The JSON schema of the configuration or of `--format json`
+    /// The JSON schema of the configuration, of `--format json` or of a file that is saved
     Schema {
         /// Which
         of: SchemaOf,
@@ -363,4 +418,8 @@ pub enum SchemaOf {
     Config,
     /// The report of `sync --format json`.
     Report,
+    /// What `plan -o` writes.
+    Plan,
+    /// What `observe` writes.
+    Observation,
 }

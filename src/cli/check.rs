@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tagwall_provider::{Foreign, ForeignEffect};
+use tagwall_provider::{Foreign, ForeignEffect, Provider, ProviderError};
 
 use super::CliError;
 use super::args::{Check, Global};
@@ -32,18 +32,41 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
     }
     for kept in context.kept(&[])? {
         let name = &kept.target.name;
-        let warnings = match &kept.provider {
-            Ok(provider) => match provider.observe().await {
-                Ok(observed) => environment(kept.target, &observed.foreign),
-                Err(error) => vec![told(&Failure::of(&error, error.hint()))],
-            },
-            Err(failure) => vec![told(failure)],
+        let found = match &kept.provider {
+            Ok(provider) => look(kept.target, provider.as_ref()).await,
+            Err(failure) => Found { told: Vec::new(), warnings: vec![told(failure)] },
         };
-        for warning in warnings {
+        for line in found.told {
+            output.result(&format!("  {name}: {line}\n"))?;
+        }
+        for warning in found.warnings {
             output.warn(format!("target `{name}`: {warning}"));
         }
     }
     Ok(ExitStatus::Done)
+}
+
+/// What a look at a firewall shows.
+struct Found {
+    /// What it holds and allows.
+    told: Vec<String>,
+    /// What is wrong.
+    warnings: Vec<String>,
+}
+
+async fn look(target: &Target, provider: &dyn Provider) -> Found {
+    let failed = |error: &ProviderError| told(&Failure::of(error, error.hint()));
+    let observed = match provider.observe().await {
+        Ok(observed) => observed,
+        // What cannot be read needs no further question.
+        Err(error) => return Found { told: Vec::new(), warnings: vec![failed(&error)] },
+    };
+    let mut warnings = environment(target, &observed.foreign);
+    let told = provider.check().await.unwrap_or_else(|error| {
+        warnings.push(failed(&error));
+        Vec::new()
+    });
+    Found { told, warnings }
 }
 
 /// Sends every receiver a test.

@@ -4,17 +4,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tagwall_provider::Skeleton;
 use url::Url;
 
 use super::CliError;
-use super::args::Global;
+use super::args::{self, Global};
 use super::output::Output;
 use crate::config::{Config, DEFAULT_PATH, Target};
+use crate::plan::Plan;
 use crate::reconcile::{Kept, Memory};
-use crate::report::Failure;
+use crate::report::{FailOn, Failure, Report};
+use crate::saved::SavedError;
+use crate::saved::observation::Observation;
 use crate::source::{self, LastGood, Source};
 use crate::state::{Lock, State, StateDir, StateError};
-use crate::targets;
+use crate::targets::Providers;
 
 /// What a command does where no configuration is given and none is at the default place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,7 @@ pub(super) struct Context {
     pub(super) state: State,
     pub(super) last_good: LastGood,
     pub(super) now: Timestamp,
+    pub(super) providers: Providers,
     /// How long another pass is waited for.
     wait: Duration,
 }
@@ -48,7 +53,8 @@ impl Context {
         }
         let last_good = state_dir.last_good();
         let config = state_dir.owned(config, &loaded.state)?;
-        Ok(Self { config, state: loaded.state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
+        let (now, providers) = (Timestamp::now(), Providers::default());
+        Ok(Self { config, state: loaded.state, last_good, state_dir, now, providers, wait: global.wait.0 })
     }
 
     /// The same where enforcing hangs on it: a state that cannot be used is said and done without.
@@ -58,8 +64,8 @@ impl Context {
                 output.warn(Failure::of(&error, None).message);
                 let (config, state_dir) = configured(global, without)?;
                 let last_good = state_dir.last_good();
-                let state = State::default();
-                Ok(Self { config, state, last_good, state_dir, now: Timestamp::now(), wait: global.wait.0 })
+                let (state, now, providers) = (State::default(), Timestamp::now(), Providers::default());
+                Ok(Self { config, state, last_good, state_dir, now, providers, wait: global.wait.0 })
             }
             loaded => loaded,
         }
@@ -106,6 +112,43 @@ impl Context {
         }
     }
 
+    /// Lets what the operator said, in place of the defaults, make the exit status another than 0, and looks for drift
+    /// where that is to.
+    pub(super) fn judge_by(&self, on: Option<&[args::FailOn]>, report: &mut Report) {
+        let Some(on) = on else { return };
+        let is = |what| on.contains(&what);
+        let [refused, pending, drift] = [args::FailOn::Refused, args::FailOn::Pending, args::FailOn::Drift].map(is);
+        report.fail_on = FailOn { refused, pending, drift };
+        if drift {
+            for target in &mut report.targets {
+                target.drifted = target.seen().is_some_and(|plan| self.has_drifted(&target.target, plan));
+            }
+        }
+    }
+
+    /// Whether a target was found otherwise than it was last enforced, whatever is published since.
+    fn has_drifted(&self, target: &Target, found: &Plan) -> bool {
+        if matches!(found.observed.skeleton, Skeleton::Drifted(_)) {
+            return true;
+        }
+        let enforced = self.memory().enforced(&self.config, &target.name, &mut Vec::new());
+        let Some((_, enforced)) = enforced.filter(|_| !self.state.is_withdrawn(&target.name)) else { return false };
+        let today = || enforced.today(target, &self.config, self.now).desired(target.policy).prefixes();
+        found.observed.skeleton == Skeleton::Absent || (found.before != enforced.all() && found.before != today())
+    }
+
+    /// Goes by what is remembered where the firewalls were observed, in place of what is remembered here.
+    pub(super) fn stand_in(&mut self, observation: &Observation, path: &Path) -> Result<(), SavedError> {
+        let (observed, configured) = (&observation.owner, &self.config.owner);
+        if observed != configured && !self.config.owner_is_host {
+            let problem = format!("is `{observed}`, and the configuration's owner is `{configured}`");
+            return Err(SavedError::Value { path: path.to_owned(), key: "owner".to_owned(), problem });
+        }
+        self.config = self.config.clone().owned_by(observed);
+        self.state = observation.state.clone();
+        Ok(())
+    }
+
     pub(super) fn source(&self) -> Result<Source, CliError> {
         Ok(Source::new(self.config.source.clone())?)
     }
@@ -125,7 +168,7 @@ impl Context {
 
     /// The same, each with its provider.
     pub(super) fn kept(&self, names: &[String]) -> Result<Vec<Kept<'_>>, CliError> {
-        Ok(targets::keep(self.targets(names)?, &self.config, &self.state))
+        Ok(self.providers.keep(self.targets(names)?, &self.config, &self.state))
     }
 }
 

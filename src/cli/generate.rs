@@ -11,6 +11,8 @@ use super::output::Output;
 use crate::config::raw;
 use crate::exit::ExitStatus;
 use crate::report::json;
+use crate::saved::observation::Observation;
+use crate::saved::plan::SavedPlan;
 
 pub(super) fn run(args: &Generate, output: Output) -> Result<ExitStatus, CliError> {
     match &args.what {
@@ -42,6 +44,8 @@ pub(super) fn run(args: &Generate, output: Output) -> Result<ExitStatus, CliErro
             let schema = match of {
                 SchemaOf::Config => schemars::schema_for!(raw::Config),
                 SchemaOf::Report => schemars::schema_for!(json::Printed),
+                SchemaOf::Plan => schemars::schema_for!(SavedPlan),
+                SchemaOf::Observation => schemars::schema_for!(Observation),
             };
             output.json(&schema)?;
         }

@@ -1,19 +1,24 @@
 //! The command line: one file a verb. Parses, runs, prints, and chooses the exit status in one place.
 
+mod afterwards;
+mod apply;
 pub mod args;
 mod check;
 mod context;
+mod explain;
 mod generate;
 mod history;
-mod metrics_file;
+mod observe;
 mod output;
 mod pause;
+mod plan;
 mod prefixes;
 mod progress;
 mod restore;
 mod rollback;
 mod run;
 mod status;
+mod summary;
 mod sync;
 mod tags;
 mod withdraw;
@@ -25,10 +30,11 @@ use clap::Parser as _;
 use crate::config::{ConfigError, Log};
 use crate::exit::ExitStatus;
 use crate::log;
-use crate::report::{Class, Failure, json};
+use crate::report::{Class, Failure, json, markdown};
+use crate::saved::SavedError;
 use crate::source::SourceError;
 use crate::state::StateError;
-use args::{Cli, Command};
+use args::{Cli, Command, ReportFormat};
 use output::Output;
 
 /// Runs the command line of this process.
@@ -50,7 +56,7 @@ pub fn main() -> ExitCode {
         daemon: matches!(cli.command, Command::Run),
     };
     log::start(log_settings(&cli.global), asked, output.colours_stderr());
-    let is_json = cli.command.is_json();
+    let format = cli.command.format();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(CliError::from).and_then(|runtime| {
         let result = runtime.block_on(run(cli, output));
@@ -61,7 +67,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(status) => status.into(),
         Err(error) => {
-            error.tell(output, is_json);
+            error.tell(output, format);
             error.exit_status().into()
         }
     }
@@ -71,7 +77,11 @@ async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
     match cli.command {
         Command::Sync(args) => sync::run(&cli.global, &args, output).await,
         Command::Run => run::run(&cli.global).await,
+        Command::Plan(args) => plan::run(&cli.global, &args, output).await,
+        Command::Apply(args) => apply::run(&cli.global, &args, output).await,
+        Command::Observe(args) => observe::run(&cli.global, &args, output).await,
         Command::Status(args) => status::run(&cli.global, &args, output).await,
+        Command::Explain(args) => explain::run(&cli.global, &args, output).await,
         Command::Check(args) => check::run(&cli.global, &args, output).await,
         Command::Prefixes(args) => prefixes::run(&cli.global, &args, output).await,
         Command::Tags(args) => tags::run(&cli.global, &args, output).await,
@@ -108,6 +118,9 @@ pub enum CliError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A saved file cannot be used.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
     /// No publication was had.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -144,8 +157,8 @@ impl CliError {
         }
     }
 
-    /// Tells people on stderr, and on stdout the program that asked for JSON.
-    fn tell(&self, output: Output, is_json: bool) {
+    /// Tells people on stderr, and on stdout whoever asked for another format.
+    fn tell(&self, output: Output, format: ReportFormat) {
         let failure = self.failure();
         let mut error = json::Error::from(&failure);
         if let Self::Refused(refusals) = self {
@@ -155,9 +168,15 @@ impl CliError {
             output.error(&failure.message, failure.hint.as_deref());
         }
         // Where a result could not be written, nothing more can.
-        if is_json && !matches!(self, Self::Io(_)) {
-            let _ = output.json(&json::NoReport { schema: 1, error });
+        if matches!(self, Self::Io(_)) {
+            return;
         }
+        let _ = match format {
+            ReportFormat::Text => Ok(()),
+            ReportFormat::Json => output.json(&json::NoReport { schema: 1, error }),
+            ReportFormat::Markdown => output.result(&markdown::no_report(&error)),
+            ReportFormat::Github => summary::no_report(&error, output),
+        };
     }
 
     fn failure(&self) -> Failure {
@@ -186,7 +205,7 @@ impl CliError {
             Self::Source(error) => error.hint().map(str::to_owned),
             Self::Unknown { known, .. } => Some(format!("there are: {known}")),
             Self::Failed(failure) => failure.hint.clone(),
-            Self::Config(_) | Self::State(_) | Self::Refused(_) | Self::Io(_) => None,
+            Self::Config(_) | Self::State(_) | Self::Saved(_) | Self::Refused(_) | Self::Io(_) => None,
         };
         let class = match self {
             Self::State(StateError::Locked { .. }) => Class::Transient,

@@ -74,8 +74,10 @@ pub(super) async fn resume(global: &Global, args: &Resume, output: Output) -> Re
         overrides: Vec::new(),
         reason: None,
         yes: args.yes,
+        fail_on: None,
         format: args.format,
         metrics_file: None,
+        notify: false,
     };
     sync::run(global, &pass, output).await
 }

@@ -50,14 +50,7 @@ pub(super) async fn run(global: &Global, args: &Restore, output: Output) -> Resu
         output.say(format!("`{}` is left as it is: {passed_over}", target.name));
         false
     });
-    let options = Options {
-        purpose: Purpose::Enforce,
-        overrides: Vec::new(),
-        own_session: None,
-        restores: true,
-        verb: "restore",
-        now: context.now,
-    };
+    let options = Options { restores: true, verb: "restore", ..Options::new(Purpose::Enforce, context.now) };
     let memory = Memory { recent: &recent, ..context.memory() };
     let mut report = again(None, &context.config, memory, &kept, &options).await;
     report.warnings.extend(warnings);
@@ -66,6 +59,6 @@ pub(super) async fn run(global: &Global, args: &Restore, output: Output) -> Resu
     {
         report.warnings.push(Failure::of(&error, None).message);
     }
-    sync::print(&report, args.format, output)?;
+    sync::print(&report, &context, args.format, output)?;
     Ok(report.exit_status())
 }

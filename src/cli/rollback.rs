@@ -34,21 +34,16 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Res
     let memory = Memory { state: &pinned, recent: &back, ..context.memory() };
     let mut kept = context.kept(&args.target)?;
     kept.retain(|kept| back.contains_key(&kept.target.name));
-    let mut options = Options {
-        purpose: if args.dry_run { Purpose::DryRun } else { Purpose::Enforce },
-        overrides: Vec::new(),
-        own_session: if args.yes { None } else { sync::own_session() },
-        restores: false,
-        verb: "rollback",
-        now: context.now,
-    };
+    let purpose = if args.dry_run { Purpose::DryRun } else { Purpose::Enforce };
+    let own_session = if args.yes { None } else { sync::own_session() };
+    let mut options = Options { own_session, verb: "rollback", ..Options::new(purpose, context.now) };
     if !args.dry_run && options.own_session.is_some() {
         let look = Options { purpose: Purpose::DryRun, ..options.clone() };
         let report = again(None, &context.config, memory, &kept, &look).await;
         if sync::would_cut_session(&report) {
             output.say(text::render(&report, output.detail()));
             if !output.ask("Go on and cut your own connection?") {
-                sync::print(&report, args.format, output)?;
+                sync::print(&report, &context, args.format, output)?;
                 return Ok(report.exit_status());
             }
             options.own_session = None;
@@ -85,7 +80,7 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Res
         }
         report.warnings.extend(told(context.state_dir.save(&state)));
     }
-    sync::print(&report, args.format, output)?;
+    sync::print(&report, &context, args.format, output)?;
     Ok(report.exit_status())
 }
 

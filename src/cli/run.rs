@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::CliError;
 use super::args::Global;
 use super::context::{Without, configured};
-use crate::daemon::{Ended, Live, Load, Loop, Notifier, Setup, SystemClock, signals};
+use crate::daemon::{Ended, Live, Load, Loop, MakeProvider, Notifier, Setup, SystemClock, signals};
 use crate::exit::ExitStatus;
 use crate::report::Failure;
-use crate::targets;
+use crate::targets::Providers;
 use crate::telling::{Telling, View};
 
 pub(super) async fn run(global: &Global) -> Result<ExitStatus, CliError> {
@@ -24,7 +24,9 @@ pub(super) async fn run(global: &Global) -> Result<ExitStatus, CliError> {
         let (config, state_dir) = configured(&global, Without::Error).map_err(failed)?;
         Ok(Setup { config, state_dir })
     });
-    let live = Live::new(load, Arc::new(targets::provider)).map_err(CliError::Failed)?;
+    let providers = Providers::default();
+    let make: MakeProvider = Arc::new(move |target, config, state| providers.of(target, config, state));
+    let live = Live::new(load, make).map_err(CliError::Failed)?;
     let in_use = live.in_use();
     let passes = Loop::new(live, SystemClock, Notifier::from_environment());
     let view = View { daemon: passes.status(), in_use, pulse: passes.pulse() };

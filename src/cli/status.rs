@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::args::{Format, Global, Status};
+use super::args::{Global, ReportFormat, Status};
 use super::check::environment;
 use super::context::{Context, Without};
 use super::output::Output;
@@ -17,19 +17,11 @@ use crate::report::{Class, Failure, Outcome, Report, TargetReport, json, text};
 use crate::serve;
 use crate::source::Source;
 use crate::state::TargetRecord;
-use crate::targets;
 
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
     let kept = context.kept(&args.target)?;
-    let options = Options {
-        purpose: Purpose::Status,
-        overrides: Vec::new(),
-        own_session: None,
-        restores: false,
-        verb: "sync",
-        now: context.now,
-    };
+    let options = Options::new(Purpose::Status, context.now);
     let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(|error| {
         output.warn(Failure::of(&error, None).message);
         None
@@ -46,9 +38,10 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
         without_publication(report, &Outcome::Failed(failure), &context.config, context.memory(), &kept, &options).await
     };
     let mut report = pass.report;
+    context.judge_by(args.fail_on.as_deref(), &mut report);
     for (target, kept) in report.targets.iter().zip(&kept) {
         let foreign = match (target.seen(), &kept.provider) {
-            (Some(plan), _) => plan.foreign.clone(),
+            (Some(plan), _) => plan.observed.foreign.clone(),
             // Nothing was planned, and the firewall is there to be looked at all the same.
             (None, Ok(provider)) => provider.observe().await.map(|observed| observed.foreign).unwrap_or_default(),
             (None, Err(_)) => Vec::new(),
@@ -61,7 +54,7 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
     }
     if context.config.targets.is_empty() {
         // No target's plan lists them, and they judge ports all the same.
-        for sweeper in targets::sweepers(&context.config).into_iter().flatten() {
+        for sweeper in context.providers.sweepers(&context.config).into_iter().flatten() {
             let orphans = sweeper.observe().await.map(|observed| observed.orphans).unwrap_or_default();
             report.warnings.extend(orphans.iter().map(|orphan| {
                 format!("orphan {} {}; `tagwall withdraw --orphans` removes it", orphan.object, orphan.mark)
@@ -77,12 +70,12 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
         None => None,
     };
     match args.format {
-        Format::Json => output.json(&StatusJson::new(&report, &context, daemon))?,
-        Format::Text => {
-            sync::print(&report, Format::Text, output)?;
-            output.result(&times(&report, &context))?;
-            output.result(&daemon.as_ref().map(of_daemon).unwrap_or_default())?;
-        }
+        ReportFormat::Json => output.json(&StatusJson::new(&report, &context, daemon.clone()))?,
+        format => sync::print(&report, &context, format, output)?,
+    }
+    if args.format == ReportFormat::Text {
+        output.result(&times(&report, &context))?;
+        output.result(&daemon.as_ref().map(of_daemon).unwrap_or_default())?;
     }
     Ok(report.exit_status())
 }

@@ -5,25 +5,23 @@ use std::time::Instant;
 
 use tagwall_provider::Limit;
 
-use super::args::{Format, Global, Sync};
+use super::args::{Global, ReportFormat, Sync};
 use super::context::{Context, Without};
 use super::output::Output;
-use super::{CliError, metrics_file, progress};
+use super::{CliError, afterwards, plan, progress, summary};
 use crate::exit::ExitStatus;
 use crate::reconcile::{Memory, Options, OwnSession, Pass, Purpose, pass};
 use crate::record::{self, Record};
-use crate::report::{Outcome, Report, json, text};
+use crate::report::{Outcome, Report, json, markdown, text};
 
 pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<ExitStatus, CliError> {
-    let without = match (args.defaults, args.dry_run) {
-        (true, _) => Without::OnlyDefaults,
-        (false, true) => Without::Defaults,
-        (false, false) => Without::Error,
-    };
+    if args.dry_run {
+        return Box::pin(plan::dry_run(global, &args.as_plan(), output)).await;
+    }
+    let without = if args.defaults { Without::OnlyDefaults } else { Without::Error };
     let begun = Instant::now();
     let mut context = Context::load(global, without, output)?;
-    // A dry run writes nothing, so it needs no lock and no state directory.
-    let _lock = if args.dry_run { None } else { context.lock(output).await? };
+    let _lock = context.lock(output).await?;
     let context = context;
     if context.config.targets.is_empty() {
         return Err(CliError::NoTargets);
@@ -31,20 +29,16 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
     let kept = context.kept(&args.target)?;
     let source = context.source()?;
     let options = Options {
-        purpose: if args.dry_run { Purpose::DryRun } else { Purpose::Enforce },
         overrides: args.overrides.clone(),
         own_session: if args.yes { None } else { own_session() },
-        restores: false,
-        verb: "sync",
-        now: context.now,
+        ..Options::new(Purpose::Enforce, context.now)
     };
     let run = |options, memory| {
         let pass = pass(&context.config, &source, memory, &kept, options);
         progress::shown(output, "fetching the publication, reading the firewalls", pass)
     };
-
     let mut done = run(&options, context.memory()).await;
-    if !args.dry_run && would_cut_session(&done.report) {
+    if would_cut_session(&done.report) {
         output.say(text::render(&done.report, output.detail()));
         if output.ask("Go on and cut your own connection?") {
             // What was not confirmed a moment ago is not tried again.
@@ -55,28 +49,36 @@ pub(super) async fn run(global: &Global, args: &Sync, output: Output) -> Result<
             done = together(done, again);
         }
     }
-    let Pass { mut report, fetched, accepted, lists } = done;
-    if !args.dry_run {
-        let reason = args.reason.as_deref();
-        let pass = Record {
-            config: &context.config,
-            dir: &context.state_dir,
-            state: &context.state,
-            report: &report,
-            fetched: fetched.as_ref(),
-            accepted: &accepted,
-            lists: &lists,
-            cause: "sync",
-            reason,
-        };
-        let warnings = pass.write().warnings;
-        report.warnings.extend(warnings);
+    context.judge_by(args.fail_on.as_deref(), &mut done.report);
+    let mut report = recorded(&context, done, "sync", args.reason.as_deref());
+    if args.metrics_file.is_some() || args.notify {
+        let status = afterwards::status(&context, &report, begun);
+        report.warnings.extend(args.metrics_file.as_ref().and_then(|path| afterwards::write(path, &status)));
+        if args.notify {
+            report.warnings.extend(afterwards::tell(&context, &status).await);
+        }
     }
-    if let Some(path) = &args.metrics_file {
-        report.warnings.extend(metrics_file::write(path, &context, &report, begun));
-    }
-    print(&report, args.format, output)?;
+    print(&report, &context, args.format, output)?;
     Ok(report.exit_status())
+}
+
+/// Writes down what a pass did, and yields its report.
+pub(super) fn recorded(context: &Context, done: Pass, cause: &str, reason: Option<&str>) -> Report {
+    let Pass { mut report, fetched, accepted, lists } = done;
+    let pass = Record {
+        config: &context.config,
+        dir: &context.state_dir,
+        state: &context.state,
+        report: &report,
+        fetched: fetched.as_ref(),
+        accepted: &accepted,
+        lists: &lists,
+        cause,
+        reason,
+    };
+    let warnings = pass.write().warnings;
+    report.warnings.extend(warnings);
+    report
 }
 
 /// A pass that was run again for the sake of some targets: what the first one did to the others is told as done.
@@ -95,13 +97,16 @@ fn together(first: Pass, mut second: Pass) -> Pass {
 }
 
 /// Prints a report: the result to stdout, its warnings to stderr.
-pub(super) fn print(report: &Report, format: Format, output: Output) -> Result<(), CliError> {
-    for warning in &report.warnings {
+pub(super) fn print(report: &Report, context: &Context, format: ReportFormat, output: Output) -> Result<(), CliError> {
+    // Where they are annotations, they would stand there twice.
+    for warning in report.warnings.iter().filter(|_| format != ReportFormat::Github) {
         output.warn(warning);
     }
     match format {
-        Format::Text => output.result(&text::render(report, output.detail()))?,
-        Format::Json => output.json(&json::Report::from(report))?,
+        ReportFormat::Text => output.result(&text::render(report, output.detail()))?,
+        ReportFormat::Json => output.json(&json::Report::from(report))?,
+        ReportFormat::Markdown => output.result(&markdown::render(report, &context.config))?,
+        ReportFormat::Github => summary::write(report, &context.config, output)?,
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `tagwall withdraw`: removes what tagwall wrote. The only verb that takes rules away as a whole.
 
 use serde::Serialize;
-use tagwall_provider::{Applied, Limit, Refusal};
+use tagwall_provider::{Applied, Limit, Orphan, Provider, Refusal};
 
 use super::CliError;
 use super::args::{Global, Withdraw};
@@ -12,7 +12,7 @@ use crate::config::Target;
 use crate::exit::ExitStatus;
 use crate::reconcile::Kept;
 use crate::report::Failure;
-use crate::targets;
+use crate::targets::Made;
 
 pub(super) async fn run(global: &Global, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
     // What is wanted by no target is known only to the whole configuration: the defaults would call every target an orphan.
@@ -68,31 +68,29 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
 
 /// Says what withdrawing means for each kind of target.
 fn question(targets: &[&Target]) -> String {
-    let told = |target: &&Target| {
-        if let Some(object) = target.backend.unmarked_object() {
-            return format!("{}: empties {object}; your rules decide what that means.", target.name);
-        }
-        let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
-        format!("{}: {} {} is then open to everybody.", target.name, target.protocol.name(), ports.join(" "))
-    };
+    let told = |target: &&Target| format!("{}: {}.", target.name, target.without_us());
     let lines: Vec<String> = targets.iter().map(told).collect();
     format!("{}\nWithdraw?", lines.join("\n"))
 }
 
 async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
-    let sweepers = targets::sweepers(&context.config);
+    let sweepers = context.providers.sweepers(&context.config);
     let unmarked = context.state.unmarked_leftovers(&context.config);
-    let mut found = Vec::new();
+    let (mut found, mut unread) = (Vec::new(), None);
     for sweeper in sweepers {
-        let sweeper = sweeper.map_err(CliError::Failed)?;
-        let observed = sweeper.observe().await.map_err(|error| CliError::Failed(Failure::of(&error, error.hint())))?;
-        if !observed.orphans.is_empty() {
-            found.push((sweeper, observed.orphans));
+        match look(sweeper).await {
+            Ok((_, orphans)) if orphans.is_empty() => {}
+            Ok(some) => found.push(some),
+            // Told in the end: a cloud that cannot be reached keeps nobody from removing what this host has left.
+            Err(failure) => unread = Some(failure),
         }
     }
+    let ends = |unread: Option<Failure>| unread.map_or(Ok(ExitStatus::Done), |failure| Err(CliError::Failed(failure)));
     if found.is_empty() && unmarked.is_empty() {
-        output.result("no orphans\n")?;
-        return Ok(ExitStatus::Done);
+        if unread.is_none() {
+            output.result("no orphans\n")?;
+        }
+        return ends(unread);
     }
     for (target, object) in &unmarked {
         output.result(&format!(
@@ -103,8 +101,8 @@ async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Resu
         output.result(&format!("{} {}\n", orphan.object, orphan.mark))?;
     }
     if !found.is_empty() {
-        let question = "What they close is then open to everybody. If another configuration on this host has the same \
-                        owner, they may be its targets.\nRemove these?";
+        let question = "What they close on this host is then open to everybody, what they open in a cloud is closed. If \
+                        another configuration has the same owner, they may be its targets.\nRemove these?";
         confirm(args, output, question)?;
     }
     let _lock = context.lock(output).await?;
@@ -131,7 +129,14 @@ async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Resu
         }
     }
     context.state_dir.save(&state)?;
-    Ok(ExitStatus::Done)
+    ends(unread)
+}
+
+/// What older configurations left, with who can remove it.
+async fn look(sweeper: Made) -> Result<(Box<dyn Provider>, Vec<Orphan>), Failure> {
+    let sweeper = sweeper?;
+    let observed = sweeper.observe().await.map_err(|error| Failure::of_provider(&error, None))?;
+    Ok((sweeper, observed.orphans))
 }
 
 fn confirm(args: &Withdraw, output: Output, question: &str) -> Result<(), CliError> {

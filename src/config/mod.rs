@@ -3,12 +3,15 @@
 //! Two stages. [`raw`] is the file as typed, with every key documented: the JSON schema is made from it.
 //! [`Config`] is the file resolved: defaults filled in, names checked, references followed.
 
+pub mod aws;
+pub mod azure;
 mod grace;
 mod percent;
 pub mod raw;
 mod resolve;
 mod span;
 pub mod telling;
+mod widen;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +30,7 @@ pub use percent::Percent;
 pub use raw::{Hook, Policy, Protocol, SpecialSpace};
 pub use span::TimeSpan;
 pub use telling::{Listen, Log, Receiver};
+pub use widen::Widen;
 
 /// A configuration, resolved.
 #[derive(Clone, Debug)]
@@ -122,8 +126,33 @@ pub struct Target {
     pub canary: bool,
     /// Who is asked whether a change did well.
     pub confirm: Option<Confirm>,
+    /// How far it may be opened beyond what is listed, to save prefixes.
+    pub widen: Option<Widen>,
+    /// The one tag that is named to a firewall which knows it, in place of its prefixes.
+    pub service_tag: Option<String>,
     /// The firewall.
     pub backend: Backend,
+}
+
+impl Target {
+    /// What becomes of its ports where nothing of ours is there, to be said before that is done.
+    pub fn without_us(&self) -> String {
+        let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
+        let (protocol, ports) = (self.protocol.name(), ports.join(" "));
+        match &self.backend {
+            Backend::Nftables(raw) if raw.mode == raw::Mode::Set => {
+                format!("empties {}; your rules decide what that means", self.backend.object())
+            }
+            Backend::Nftables(_) => format!("{protocol} {ports} is then open to everybody"),
+            Backend::AwsSecurityGroups(_) => {
+                format!("{protocol} {ports} is then closed to all but whom other rules of these groups admit")
+            }
+            Backend::AwsPrefixLists(_) => "whoever names these lists admits nobody by them any more".to_owned(),
+            Backend::AzureNsg(_) => {
+                format!("{protocol} {ports} is then as the group's other rules leave it")
+            }
+        }
+    }
 }
 
 /// Which firewall a target is.
@@ -131,6 +160,12 @@ pub struct Target {
 pub enum Backend {
     /// The nftables of this host.
     Nftables(raw::Nftables),
+    /// Inbound rules of AWS security groups.
+    AwsSecurityGroups(aws::SecurityGroups),
+    /// Managed prefix lists of AWS.
+    AwsPrefixLists(aws::PrefixLists),
+    /// Rules of an Azure network security group.
+    AzureNsg(azure::Nsg),
 }
 
 impl Backend {
@@ -138,6 +173,18 @@ impl Backend {
     pub const fn provider(&self) -> &'static str {
         match self {
             Self::Nftables(_) => "nftables",
+            Self::AwsSecurityGroups(_) => "aws-security-groups",
+            Self::AwsPrefixLists(_) => "aws-prefix-lists",
+            Self::AzureNsg(_) => "azure-nsg",
+        }
+    }
+
+    /// The feature of a build that brings its provider.
+    pub const fn feature(&self) -> &'static str {
+        match self {
+            Self::Nftables(_) => "nftables",
+            Self::AwsSecurityGroups(_) | Self::AwsPrefixLists(_) => "aws",
+            Self::AzureNsg(_) => "azure",
         }
     }
 
@@ -145,7 +192,7 @@ impl Backend {
     pub fn unmarked_object(&self) -> Option<String> {
         match self {
             Self::Nftables(raw) if raw.mode == raw::Mode::Set => Some(self.object()),
-            Self::Nftables(_) => None,
+            _ => None,
         }
     }
 
@@ -157,6 +204,9 @@ impl Backend {
                 format!("nftables {} {}", raw.table.as_deref().unwrap_or_default(), sets.join(" "))
             }
             Self::Nftables(_) => "nftables inet tagwall".to_owned(),
+            Self::AwsSecurityGroups(groups) => groups.object(),
+            Self::AwsPrefixLists(lists) => lists.object(),
+            Self::AzureNsg(nsg) => nsg.object(),
         }
     }
 
@@ -164,6 +214,7 @@ impl Backend {
     pub const fn boots_closed(&self) -> bool {
         match self {
             Self::Nftables(raw) => matches!((raw.mode, raw.boot), (raw::Mode::Enforce, raw::Boot::Closed)),
+            _ => false,
         }
     }
 
@@ -171,14 +222,13 @@ impl Backend {
     pub const fn listens_here(&self) -> bool {
         match self {
             Self::Nftables(raw) => matches!(raw.hook, Hook::Input),
+            _ => false,
         }
     }
 
     /// Whether it guards this host, so that it could cut the operator's own session.
     pub const fn is_local(&self) -> bool {
-        match self {
-            Self::Nftables(_) => true,
-        }
+        matches!(self, Self::Nftables(_))
     }
 }
 
@@ -274,5 +324,7 @@ lists = ["entra"]
 nftables = {}
 "#;
 
+#[cfg(test)]
+mod cloud_tests;
 #[cfg(test)]
 mod tests;

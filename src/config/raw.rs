@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::aws::raw as aws;
+use super::azure::raw as azure;
 use super::telling::raw as telling;
 use super::{Percent, RemovalGrace, TimeSpan};
 
@@ -183,9 +185,35 @@ pub struct Target {
     /// Who is asked whether a change of this target did well; as in `[confirm]` by default.
     #[serde(default)]
     pub confirm: Option<Confirm>,
+    /// Admit a little more than is listed, in fewer prefixes, where a firewall has no room for them all.
+    #[serde(default)]
+    pub widen: Option<Widen>,
     /// The nftables of this host.
     #[serde(default)]
     pub nftables: Option<Nftables>,
+    /// Inbound rules of AWS security groups.
+    #[serde(default)]
+    pub aws_security_groups: Option<aws::SecurityGroups>,
+    /// Managed prefix lists of AWS.
+    #[serde(default)]
+    pub aws_prefix_lists: Option<aws::PrefixLists>,
+    /// Rules of an Azure network security group.
+    #[serde(default)]
+    pub azure_nsg: Option<azure::Nsg>,
+}
+
+/// How far a target may be opened to addresses that Microsoft does not list, to save prefixes: the cover of at most so
+/// many prefixes that admits the fewest of them. What a list excludes and special address space stay out. Where no such
+/// cover keeps within the bounds the target is refused. Every plan shows the addresses.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Widen {
+    /// How many IPv4 prefixes at most; as many as are listed by default.
+    pub v4: Option<usize>,
+    /// How many IPv6 prefixes at most; as many as are listed by default.
+    pub v6: Option<usize>,
+    /// The most addresses that may come in that way, of each family, beside those listed; `"5%"` by default.
+    pub most_extra: Option<Percent>,
 }
 
 /// A transport protocol.

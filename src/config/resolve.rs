@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use tagwall_provider::{Family, IpNet, Ipv4Net, OwnerMark, PrefixSet};
 use url::Url;
 
-use super::{Backend, Config, List, Origin, Target, raw, telling};
+use super::{Backend, Config, List, Origin, Target, Widen, aws, azure, raw, telling};
 use crate::confirm::{By, Confirm};
 use crate::limits::Limits;
 use crate::schedule::{LONGEST_JITTER, Schedule};
@@ -48,7 +48,7 @@ pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Proble
         .into_iter()
         .map(|(name, mut target)| {
             let own = resolve_confirm(&format!("targets.{name}.confirm"), target.confirm.take(), relative_to)?;
-            let target = resolve_target(&owner, name, target, &lists)?;
+            let target = resolve_target(&owner, name, target, &lists, relative_to)?;
             Ok(Target { confirm: own.or_else(|| confirm.clone()), ..target })
         })
         .collect::<Result<Vec<_>, Problem>>()?;
@@ -234,8 +234,9 @@ fn mapped(prefix: IpNet) -> Option<Ipv4Net> {
 fn resolve_target(
     owner: &str,
     name: String,
-    raw: raw::Target,
+    mut raw: raw::Target,
     lists: &BTreeMap<String, List>,
+    relative_to: &Path,
 ) -> Result<Target, Problem> {
     let key = |part: &str| format!("targets.{name}.{part}");
     let mark = OwnerMark::new(owner, &name).map_err(|error| (format!("targets.{name}"), error.to_string()))?;
@@ -251,7 +252,7 @@ fn resolve_target(
         };
         return Err((key("lists"), format!("names `{unknown}`, which is no list; {known}")));
     }
-    let ports = match raw.ports {
+    let ports = match raw.ports.take() {
         None => vec![DEFAULT_PORT],
         Some(mut ports) => {
             ports.sort_unstable();
@@ -262,25 +263,102 @@ fn resolve_target(
     if ports.is_empty() || ports.contains(&0) {
         return Err((key("ports"), "needs at least one port, 1 to 65535".to_owned()));
     }
-    let Some(nftables) = raw.nftables else {
-        return Err((format!("targets.{name}"), "has no firewall: give it one, such as `nftables = {}`".to_owned()));
-    };
-    if raw.protocol == raw::Protocol::Udp && nftables.hook == raw::Hook::Prerouting {
-        let problem = "cannot be `prerouting` for UDP: broadcasts and multicasts would pass it; use `input`";
-        return Err((key("nftables.hook"), problem.to_owned()));
+    let widen = raw.widen.as_ref().map(Widen::resolve).transpose();
+    let widen = widen.map_err(|(part, problem)| (key(&format!("widen.{part}")), problem.to_owned()))?;
+    let backend = resolve_backend(&name, &mut raw, relative_to)?;
+    if widen.is_some() && backend.is_local() {
+        return Err((key("widen"), "is for firewalls that are short of room: nftables is not".to_owned()));
     }
-    check_nftables(&nftables).map_err(|(part, problem)| (key(&format!("nftables.{part}")), problem.to_owned()))?;
+    let service_tag = match &backend {
+        Backend::AzureNsg(nsg) if nsg.mode == azure::raw::Mode::ServiceTag => {
+            let tag = service_tag(raw.lists.iter().filter_map(|list| lists.get(list)));
+            let tag = tag.ok_or_else(|| {
+                let problem = "`service-tag` takes one list of one tag, with both families and nothing extra or \
+                               excluded: Azure admits the tag as it is";
+                (key("azure-nsg.mode"), problem.to_owned())
+            })?;
+            Some(tag)
+        }
+        _ => None,
+    };
     Ok(Target {
         mark,
+        service_tag,
         lists: raw.lists,
         ports,
         protocol: raw.protocol,
         policy: raw.policy,
         canary: raw.canary,
         confirm: None,
-        backend: Backend::Nftables(nftables),
+        widen,
+        backend,
         name,
     })
+}
+
+/// The one tag that these lists come to, where they come to just that.
+fn service_tag<'a>(mut lists: impl Iterator<Item = &'a List>) -> Option<String> {
+    let (list, None) = (lists.next()?, lists.next()) else { return None };
+    let plain = list.families == Family::ALL && list.extra.is_empty() && list.exclude.is_empty();
+    match list.tags.as_slice() {
+        [tag] if plain => Some(tag.clone()),
+        _ => None,
+    }
+}
+
+/// The one firewall of a target.
+fn resolve_backend(name: &str, raw: &mut raw::Target, relative_to: &Path) -> Result<Backend, Problem> {
+    let of = |table: &str, (part, problem): (String, String)| (format!("targets.{name}.{table}.{part}"), problem);
+    let nftables = raw.nftables.take().map(|nftables| {
+        if raw.protocol == raw::Protocol::Udp && nftables.hook == raw::Hook::Prerouting {
+            let problem = "cannot be `prerouting` for UDP: broadcasts and multicasts would pass it; use `input`";
+            return Err(of("nftables", ("hook".to_owned(), problem.to_owned())));
+        }
+        check_nftables(&nftables).map_err(|(part, problem)| of("nftables", (part.to_owned(), problem.to_owned())))?;
+        Ok(Backend::Nftables(nftables))
+    });
+    let groups = raw.aws_security_groups.take().map(|groups| {
+        let groups = aws::SecurityGroups::resolve(groups).map_err(|problem| of("aws-security-groups", problem));
+        groups.map(Backend::AwsSecurityGroups)
+    });
+    let prefix_lists = raw.aws_prefix_lists.take().map(|lists| {
+        let lists = aws::PrefixLists::resolve(lists).map_err(|problem| of("aws-prefix-lists", problem));
+        lists.map(Backend::AwsPrefixLists)
+    });
+    let nsg = raw.azure_nsg.take().map(|nsg| {
+        azure::Nsg::resolve(nsg, relative_to).map(Backend::AzureNsg).map_err(|problem| of("azure-nsg", problem))
+    });
+    let mut given = [nftables, groups, prefix_lists, nsg].into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(backend), None) => backend,
+        (None, _) => {
+            let problem = "has no firewall: give it one of `nftables`, `aws-security-groups`, `aws-prefix-lists` and \
+                           `azure-nsg`, such as `nftables = {}`";
+            Err((format!("targets.{name}"), problem.to_owned()))
+        }
+        (Some(_), Some(_)) => {
+            Err((format!("targets.{name}"), "has several firewalls: make a target of each".to_owned()))
+        }
+    }
+}
+
+/// Checks the address of an API: credentials go there.
+pub(super) fn endpoint(text: &str) -> Result<(), String> {
+    let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    let is_loopback = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds credentials, which have no place in this file".to_owned());
+    }
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if is_loopback => Ok(()),
+        _ => Err("must begin with `https://`: signatures and tokens are sent there".to_owned()),
+    }
 }
 
 /// Refuses keys that belong to the other mode: they would be passed over in silence.
@@ -356,20 +434,33 @@ fn refuse_fights(targets: &[Target]) -> Result<(), Problem> {
 }
 
 fn fight(one: &Target, other: &Target) -> Option<String> {
-    let (Backend::Nftables(a), Backend::Nftables(b)) = (&one.backend, &other.backend);
-    match (a.mode, b.mode) {
-        // Whatever the hooks: an accept ends its own chain only.
-        (raw::Mode::Enforce, raw::Mode::Enforce) if one.protocol == other.protocol => {
-            let port = one.ports.iter().find(|port| other.ports.contains(port))?;
-            Some(format!(
-                "both judge {} port {port}, so only what both admit would pass; put both lists into one target",
-                one.protocol.name()
-            ))
+    let port = one.ports.iter().find(|port| other.ports.contains(port)).filter(|_| one.protocol == other.protocol);
+    let remedy = "put both lists into one target";
+    match (&one.backend, &other.backend) {
+        (Backend::Nftables(a), Backend::Nftables(b)) => match (a.mode, b.mode) {
+            // Whatever the hooks: an accept ends its own chain only.
+            (raw::Mode::Enforce, raw::Mode::Enforce) => {
+                let (protocol, port) = (one.protocol.name(), port?);
+                Some(format!("both judge {protocol} port {port}, so only what both admit would pass; {remedy}"))
+            }
+            (raw::Mode::Set, raw::Mode::Set) if a.table == b.table => {
+                let sets = |raw: &raw::Nftables| [raw.v4.clone(), raw.v6.clone()];
+                let shared = sets(a).into_iter().flatten().find(|set| sets(b).contains(&Some(set.clone())))?;
+                Some(format!("both fill the set `{shared}`; {remedy}"))
+            }
+            _ => None,
+        },
+        // EC2 holds equal content once: what both admit would be the one's, and a gap when that one lets it go.
+        (Backend::AwsSecurityGroups(a), Backend::AwsSecurityGroups(b)) => {
+            let (group, port, protocol) = (a.shared(b)?, port?, one.protocol.name());
+            Some(format!("both open {protocol} port {port} in `{group}`; {remedy}"))
         }
-        (raw::Mode::Set, raw::Mode::Set) if a.table == b.table => {
-            let sets = |raw: &raw::Nftables| [raw.v4.clone(), raw.v6.clone()];
-            let shared = sets(a).into_iter().flatten().find(|set| sets(b).contains(&Some(set.clone())))?;
-            Some(format!("both fill the set `{shared}`; put both lists into one target"))
+        (Backend::AwsPrefixLists(a), Backend::AwsPrefixLists(b)) => {
+            Some(format!("both fill the prefix list `{}`; {remedy}", a.shared(b)?))
+        }
+        (Backend::AzureNsg(a), Backend::AzureNsg(b)) if a.meets(b) => {
+            let apart = azure::PRIORITY_BLOCK;
+            Some(format!("their priorities in `{}` are less than {apart} apart", a.nsg))
         }
         _ => None,
     }

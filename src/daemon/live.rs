@@ -40,7 +40,7 @@ pub struct Setup {
 
 /// Reads the configuration, at the start and at every reload.
 pub type Load = Box<dyn Fn() -> Result<Setup, Failure>>;
-/// Makes the provider of a target: [`crate::targets::provider`], but in tests.
+/// Makes the provider of a target: [`crate::targets::Providers::of`], but in tests.
 pub type MakeProvider = Arc<dyn Fn(&Target, &Config, &State) -> Result<Box<dyn Provider>, Failure>>;
 
 /// The passes of a configuration over the firewalls of this host.
@@ -207,14 +207,7 @@ async fn lock(state_dir: &StateDir) -> Locked {
 }
 
 fn options() -> Options {
-    Options {
-        purpose: Purpose::Enforce,
-        overrides: Vec::new(),
-        own_session: None,
-        restores: false,
-        verb: "sync",
-        now: Timestamp::now(),
-    }
+    Options::new(Purpose::Enforce, Timestamp::now())
 }
 
 /// Begins a pass under the lock: the state, or why there can be no pass.

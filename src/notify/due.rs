@@ -24,6 +24,8 @@ pub struct Session {
     changes: u64,
     /// Changes that were forgotten before they could be told.
     dropped: u64,
+    /// Whether nobody looks again soon: what may be over in a minute is told at once then.
+    at_once: bool,
 }
 
 /// What is due.
@@ -76,6 +78,11 @@ impl Session {
         self.dropped
     }
 
+    /// For a pass that no other follows.
+    pub fn of_one_pass() -> Self {
+        Self { at_once: true, ..Self::default() }
+    }
+
     /// For a receiver that came later: it is not told the past.
     pub fn from_now(status: &Status) -> Self {
         let changes = status.changes.last().map_or(0, |change| change.number);
@@ -109,6 +116,7 @@ pub fn due(told: &Told, session: &mut Session, receiver: &Receiver, status: &Sta
         let before = told.troubles.get(&trouble.key).filter(|before| before.fingerprint == trouble.fingerprint);
         let since = before.map_or(seen.1, |before| before.since);
         let moment = match before {
+            None if session.at_once => Some(now),
             None => Some(after(since, trouble.patience)),
             // Told in what is the future by now: the clock was put back.
             Some(before) if before.told > now => Some(now),

@@ -29,6 +29,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -182,6 +183,34 @@ pub async fn keep_told<T>(
                 sleep(pause).await;
             }
         }
+    }
+}
+
+/// Tells all receivers what one pass showed and they were not told yet, for passes that no daemon makes. Each delivery
+/// is tried once: the next pass tells what this one could not, but for changes. Answers who was not told, a line each.
+pub async fn tell_once(receivers: &[Receiver], status: &Status, state_dir: &Path) -> Vec<String> {
+    let mut memory = Memory::load(state_dir);
+    memory.retain(|name| receivers.iter().any(|receiver| receiver.name == name));
+    let memory = RefCell::new(memory);
+    let telling = receivers.iter().map(|receiver| async {
+        let told = tell_one_once(receiver, status, &memory).await;
+        told.err().map(|error| format!("`{}` was not told: {error}", receiver.name))
+    });
+    join_all(telling).await.into_iter().flatten().collect()
+}
+
+async fn tell_one_once(receiver: &Receiver, status: &Status, memory: &RefCell<Memory>) -> Result<(), NotifyError> {
+    let mut session = Session::of_one_pass();
+    loop {
+        let told = memory.borrow().of(&receiver.name);
+        let due = due(&told, &mut session, receiver, status, status.at);
+        if due.told != told {
+            memory.borrow_mut().set(&receiver.name, due.told.clone());
+        }
+        let Some((event, after)) = due.next else { return Ok(()) };
+        deliver(receiver, &event).await?;
+        let told = after.apply(due.told, &mut session);
+        memory.borrow_mut().set(&receiver.name, told);
     }
 }
 

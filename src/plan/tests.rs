@@ -13,7 +13,7 @@ async fn planned(stored: &[&str], desired: &[&str], policy: Policy) -> Plan {
     let steps = provider.place(&observed, &desired_now).unwrap();
     provider.apply(&observed.revision, &steps).await.unwrap();
     let observed = provider.observe().await.unwrap();
-    plan(&provider, &observed, &Desired::listed(set(desired)), policy).unwrap()
+    plan(&provider, observed, &Desired::listed(set(desired)), policy).unwrap()
 }
 
 fn texts(side: &[Admits]) -> Vec<String> {

@@ -28,14 +28,7 @@ impl World {
         let mut config = config(text);
         config.source.kind = crate::source::Kind::File(dir.path().join("ServiceTags_Public_20260105.json"));
         let now = "2026-01-10T00:00:00Z".parse().unwrap();
-        let options = Options {
-            purpose: Purpose::Enforce,
-            overrides: Vec::new(),
-            own_session: None,
-            restores: false,
-            verb: "sync",
-            now,
-        };
+        let options = Options::new(Purpose::Enforce, now);
         let world = Self { dir, config, firewall: MemoryFirewall::new(), state: State::default(), options };
         world.publish(1, tags);
         world
@@ -361,4 +354,48 @@ async fn an_old_publication_is_warned_about() {
     let report = world.pass().await;
     assert!(report.warnings[0].contains("21 days old"), "{:?}", report.warnings);
     assert_eq!(report.exit_status(), ExitStatus::Done);
+}
+
+#[tokio::test]
+async fn what_was_not_agreed_to_is_not_done() {
+    let tags = [("Alpha", &["192.0.2.0/24"][..])];
+    let agreed = async |world: &mut World| {
+        world.options.purpose = Purpose::DryRun;
+        let report = world.pass().await;
+        world.options.purpose = Purpose::Enforce;
+        let plan = report.targets[0].plan().unwrap().clone();
+        world.options.agreed = Some(Arc::new(BTreeMap::from([("one".to_owned(), plan)])));
+    };
+    let mut world = World::new(ONE, &tags);
+    agreed(&mut world).await;
+    let report = world.pass().await;
+    assert_eq!(outcomes(&report), ["applied"]);
+    // What is done already is not done twice.
+    let report = world.pass().await;
+    assert_eq!(limits(&report, 0), [Limit::StalePlan]);
+    assert!(report.targets[0].fallback.is_none());
+
+    // Something moved between the look and the change: another list, or the firewall.
+    let mut world = World::new(ONE, &tags);
+    agreed(&mut world).await;
+    world.publish(2, &[("Alpha", &["192.0.2.0/25"])]);
+    let report = world.pass().await;
+    assert_eq!((limits(&report, 0), world.firewall.writes()), (vec![Limit::StalePlan], 0));
+    let provider = MemoryProvider::new(&world.firewall, World::mark("one"), &["one"]);
+    world.publish(1, &tags);
+    let observed = provider.observe().await.unwrap();
+    let steps = provider.place(&observed, &Desired::listed(set(&["198.51.100.0/24"]))).unwrap();
+    provider.apply(&observed.revision, &steps).await.unwrap();
+    let report = world.pass().await;
+    assert!(limits(&report, 0).contains(&Limit::StalePlan));
+    assert_eq!(world.admitted("one"), set(&["198.51.100.0/24"]));
+
+    // A target that nobody spoke of.
+    let mut world = World::new(ONE, &tags);
+    world.options.agreed = Some(Arc::default());
+    let report = world.pass().await;
+    assert_eq!((limits(&report, 0), world.firewall.writes()), (vec![Limit::StalePlan], 0));
+    // The control: without an agreement it is done.
+    world.options.agreed = None;
+    assert_eq!(outcomes(&world.pass().await), ["applied"]);
 }

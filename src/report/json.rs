@@ -22,6 +22,9 @@ pub struct Report {
     pub exit_status: u8,
     /// The publication, or null where none was had.
     pub publication: Option<Publication>,
+    /// The hash of what was planned, by `plan`, or of the saved plan that was applied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
     /// What an operator should know.
     pub warnings: Vec<String>,
     /// Refusals that an override let through.
@@ -79,6 +82,9 @@ pub struct Target {
     pub prefixes: Option<Counts>,
     /// What it admits only because a grace period holds what Microsoft dropped.
     pub held: Vec<Held>,
+    /// How many addresses it admits that nobody lists, only to save prefixes; left out where nothing is widened.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub widened: Option<DecimalPerFamily>,
     /// Other people's rules that bear on it, in words.
     pub foreign: Vec<String>,
     /// Why nothing was changed: the first refusal; null unless the outcome is `refused`.
@@ -244,6 +250,7 @@ impl From<&super::Report> for Report {
             dry_run: report.purpose != Purpose::Enforce,
             exit_status: report.exit_status().code(),
             publication: report.publication.as_ref().map(Publication::from),
+            plan: report.plan.clone(),
             warnings: report.warnings.clone(),
             overridden: report.overridden.iter().map(Refusal::from).collect(),
             targets: report.targets.iter().map(Target::from).collect(),
@@ -307,11 +314,15 @@ impl From<&TargetReport> for Target {
                 .map(|plan| {
                     let texts =
                         |held: &tagwall_provider::Held| held.prefixes.prefixes().map(|p| p.to_string()).collect();
-                    plan.held.iter().map(|held| Held { until: held.until.clone(), prefixes: texts(held) }).collect()
+                    plan.held().iter().map(|held| Held { until: held.until.clone(), prefixes: texts(held) }).collect()
                 })
                 .unwrap_or_default(),
+            widened: plan
+                .map(crate::plan::Plan::widened_addresses)
+                .filter(|widened| *widened != PerFamily::default())
+                .map(DecimalPerFamily::from),
             foreign: plan
-                .map(|plan| plan.foreign.iter().map(|foreign| foreign.description.clone()).collect())
+                .map(|plan| plan.observed.foreign.iter().map(|foreign| foreign.description.clone()).collect())
                 .unwrap_or_default(),
             refusal: refusals.pop(),
             further_refusals,

@@ -1,6 +1,7 @@
 //! What a pass found and did: one value, rendered many ways.
 
 pub mod json;
+pub mod markdown;
 pub mod number;
 pub mod text;
 
@@ -15,6 +16,7 @@ use crate::accept;
 use crate::chain::chain;
 use crate::config::Target;
 use crate::exit::ExitStatus;
+use crate::limits::Measure;
 use crate::plan::Plan;
 use crate::reconcile::{Options, Purpose};
 use crate::source::{Cloud, Digest, Fetched, Freshness, SourceError};
@@ -35,10 +37,16 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Refusals that an override let through.
     pub overridden: Vec<Refusal>,
+    /// What the limits of lists were judged by.
+    pub measures: Vec<Measure>,
+    /// The hash of what is planned, where it is asked for, or of the saved plan that was applied.
+    pub plan: Option<String>,
     /// Every target, in the order of the configuration.
     pub targets: Vec<TargetReport>,
     /// How the pass ended where there is no target to say it of.
     pub outcome_without_targets: Option<Outcome>,
+    /// What makes the exit status another than 0, besides errors.
+    pub fail_on: FailOn,
 }
 
 /// The publication that a pass went by.
@@ -64,6 +72,23 @@ pub struct Published {
     pub unknown_fields: u64,
 }
 
+/// What makes the exit status of a pass another than 0, besides errors, which always do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailOn {
+    /// A refusal: 3.
+    pub refused: bool,
+    /// Changes that are pending after a dry run: 2.
+    pub pending: bool,
+    /// A target that was found otherwise than it was last enforced: 2.
+    pub drift: bool,
+}
+
+impl Default for FailOn {
+    fn default() -> Self {
+        Self { refused: true, pending: true, drift: false }
+    }
+}
+
 /// What became of one target.
 #[derive(Clone, Debug)]
 pub struct TargetReport {
@@ -79,6 +104,8 @@ pub struct TargetReport {
     pub generation: Option<u64>,
     /// Whether the operator pinned it to that.
     pub pinned: bool,
+    /// Whether it was found otherwise than it was last enforced. Looked at where that is asked for.
+    pub drifted: bool,
 }
 
 /// What came of keeping a target at what it was last enforced with.
@@ -188,7 +215,15 @@ impl Published {
 impl TargetReport {
     /// The report of one target.
     pub fn new(target: &Target, outcome: Outcome) -> Self {
-        Self { target: target.clone(), outcome, fallback: None, generation: None, pinned: false, conflicts: 0 }
+        Self {
+            target: target.clone(),
+            outcome,
+            fallback: None,
+            generation: None,
+            pinned: false,
+            drifted: false,
+            conflicts: 0,
+        }
     }
 
     /// Its plan, where there is one.
@@ -204,7 +239,7 @@ impl TargetReport {
 
     /// Warns of what others do to the target's ports: no rule of tagwall's opens what another closes.
     pub fn closed_by_others(&self) -> Vec<String> {
-        let foreign = self.seen().map(|plan| plan.foreign.as_slice()).unwrap_or_default();
+        let foreign = self.seen().map(|plan| plan.observed.foreign.as_slice()).unwrap_or_default();
         let closing = foreign.iter().filter(|foreign| foreign.effect.closes());
         closing.map(|foreign| format!("target `{}`: {}", self.target.name, foreign.description)).collect()
     }
@@ -245,13 +280,12 @@ impl Outcome {
 
     /// What it means to a script. A plan is pending only where one was asked for: what the policy `observe`
     /// leaves undone in a real pass is as it should be.
-    const fn exit_status(&self, purpose: Purpose) -> ExitStatus {
+    const fn exit_status(&self, purpose: Purpose, fail_on: FailOn) -> ExitStatus {
         match self {
-            Self::InSync(_) | Self::Applied(..) => ExitStatus::Done,
-            Self::Planned(_) if matches!(purpose, Purpose::Enforce) => ExitStatus::Done,
-            Self::Planned(_) => ExitStatus::Pending,
-            Self::Refused { .. } => ExitStatus::Refused,
+            Self::Planned(_) if fail_on.pending && !matches!(purpose, Purpose::Enforce) => ExitStatus::Pending,
+            Self::Refused { .. } if fail_on.refused => ExitStatus::Refused,
             Self::Failed(_) => ExitStatus::Failed,
+            _ => ExitStatus::Done,
         }
     }
 }
@@ -266,6 +300,9 @@ impl Report {
             publication,
             warnings: Vec::new(),
             overridden: Vec::new(),
+            measures: Vec::new(),
+            plan: None,
+            fail_on: FailOn::default(),
             targets: Vec::new(),
             outcome_without_targets: None,
         }
@@ -286,7 +323,7 @@ impl Report {
     /// Objects of ours that no target wants, each once however many targets saw it.
     pub fn orphans(&self) -> Vec<&Orphan> {
         let mut orphans: Vec<&Orphan> =
-            self.targets.iter().filter_map(TargetReport::seen).flat_map(|plan| &plan.orphans).collect();
+            self.targets.iter().filter_map(TargetReport::seen).flat_map(|plan| &plan.observed.orphans).collect();
         orphans.sort_unstable();
         orphans.dedup();
         orphans
@@ -294,7 +331,10 @@ impl Report {
 
     /// The exit status of the pass: the worst of all targets.
     pub fn exit_status(&self) -> ExitStatus {
-        self.outcomes().map(|outcome| outcome.exit_status(self.purpose)).max().unwrap_or(ExitStatus::Done)
+        let drift = self.targets.iter().any(|target| target.drifted).then_some(ExitStatus::Pending);
+        let drift = drift.filter(|_| self.fail_on.drift);
+        let statuses = self.outcomes().map(|outcome| outcome.exit_status(self.purpose, self.fail_on));
+        statuses.chain(drift).max().unwrap_or(ExitStatus::Done)
     }
 
     /// Whether the same may come out better when tried again before the next tick: something failed that may pass,

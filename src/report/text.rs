@@ -47,6 +47,38 @@ pub fn render(report: &Report, detail: Detail) -> String {
     wrapped(&text.out)
 }
 
+/// Renders one target without colours, its lines unbroken and its first not apart from the rest.
+pub fn of_target(report: &Report, target: &TargetReport, detail: Detail) -> String {
+    let mut text = Text { out: String::new(), detail };
+    let _ = text.target(report, target);
+    anstream::adapter::strip_str(text.out.trim_start()).to_string()
+}
+
+/// What is wrong, without colours.
+pub fn trouble(outcome: &Outcome) -> String {
+    let mut text = Text { out: String::new(), detail: Detail::Folded };
+    let _ = text.trouble(outcome);
+    anstream::adapter::strip_str(text.out.trim()).to_string()
+}
+
+/// How many targets came out how, in words.
+pub fn counted_outcomes(report: &Report) -> String {
+    let said = |name: &str, word: &str| match report.count(name) {
+        0 => None,
+        count => Some(format!("{count} {word}")),
+    };
+    let planned = if report.purpose == Purpose::Enforce { "left as they are" } else { "to change" };
+    let words = [
+        ("in-sync", "in sync"),
+        ("planned", planned),
+        ("applied", "changed"),
+        ("refused", "refused"),
+        ("failed", "failed"),
+    ];
+    let parts: Vec<String> = words.into_iter().filter_map(|(name, word)| said(name, word)).collect();
+    if parts.is_empty() { "no targets".to_owned() } else { parts.join(", ") }
+}
+
 struct Text {
     out: String,
     detail: Detail,
@@ -208,7 +240,7 @@ impl Text {
                 Policy::AddOnly.name()
             )?;
         }
-        for held in &plan.held {
+        for held in plan.held() {
             let stored: Vec<String> = held.prefixes.prefixes().map(|prefix| prefix.to_string()).collect();
             let first = stored.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
             writeln!(
@@ -219,8 +251,18 @@ impl Text {
                 if stored.len() > 3 { ", …" } else { "" }
             )?;
         }
-        for foreign in &plan.foreign {
-            writeln!(self.out, "  {CHANGED}!{CHANGED:#} not ours: {}", foreign.description)?;
+        let widened = plan.widened_addresses();
+        for family in Family::ALL.into_iter().filter(|family| !widened.get(*family).is_zero()) {
+            let (beside, all) = (*widened.get(family), plan.after.addresses(family));
+            writeln!(
+                self.out,
+                "  {CHANGED}!{CHANGED:#} widened: {} of its {} {family} addresses are on no list, which saves prefixes",
+                addresses(beside),
+                addresses(all)
+            )?;
+        }
+        for foreign in &plan.observed.foreign {
+            writeln!(self.out, "  {CHANGED}!{CHANGED:#} not ours: {}", plain(&foreign.description))?;
         }
         let theirs = plan.admitted_by_others();
         if !theirs.is_empty() {
@@ -290,9 +332,9 @@ impl Text {
         match outcome {
             Outcome::Refused { refusals, .. } => self.refusals(refusals),
             Outcome::Failed(Failure { message, hint, .. }) => {
-                writeln!(self.out, "  {REMOVED}failed{REMOVED:#}: {message}")?;
+                writeln!(self.out, "  {REMOVED}failed{REMOVED:#}: {}", plain(message))?;
                 match hint {
-                    Some(hint) => writeln!(self.out, "  hint: {hint}"),
+                    Some(hint) => writeln!(self.out, "  hint: {}", plain(hint)),
                     None => Ok(()),
                 }
             }
@@ -309,12 +351,13 @@ impl Text {
     fn findings(&mut self, refusals: &[Refusal]) -> fmt::Result {
         let shown = self.shown(refusals.len());
         for refusal in &refusals[..shown] {
-            writeln!(self.out, "  {REMOVED}refused{REMOVED:#} {BOLD}{}{BOLD:#}: {}", refusal.limit, refusal.finding)?;
+            let (limit, finding) = (refusal.limit, plain(&refusal.finding));
+            writeln!(self.out, "  {REMOVED}refused{REMOVED:#} {BOLD}{limit}{BOLD:#}: {finding}")?;
         }
         self.folded("  ", refusals.len() - shown)?;
         let Some(refusal) = refusals.first() else { return Ok(()) };
         for choice in &refusal.choices {
-            writeln!(self.out, "  hint: {choice}")?;
+            writeln!(self.out, "  hint: {}", plain(choice))?;
         }
         if refusal.limit.can_be_overridden() {
             writeln!(self.out, "  hint: to let this one through: --override {} --reason TEXT", refusal.limit)?;
@@ -338,22 +381,7 @@ impl Text {
     }
 
     fn summary(&mut self, report: &Report) -> fmt::Result {
-        let said = |name: &str, word: &str| match report.count(name) {
-            0 => None,
-            count => Some(format!("{count} {word}")),
-        };
-        let planned = if report.purpose == Purpose::Enforce { "left as they are" } else { "to change" };
-        let parts: Vec<String> = [
-            said("in-sync", "in sync"),
-            said("planned", planned),
-            said("applied", "changed"),
-            said("refused", "refused"),
-            said("failed", "failed"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let parts = if parts.is_empty() { "no targets".to_owned() } else { parts.join(", ") };
+        let parts = counted_outcomes(report);
         let planned = report.targets.iter().filter(|target| matches!(target.outcome, Outcome::Planned(_)));
         let applicable = planned.filter(|target| target.target.policy != Policy::Observe).count();
         let verb = report.verb;
@@ -367,7 +395,8 @@ impl Text {
             return Ok(());
         }
         let gap = if self.detail == Detail::Quiet { "" } else { "\n" };
-        writeln!(self.out, "{gap}{lead}{parts}{tail}")
+        writeln!(self.out, "{gap}{lead}{parts}{tail}")?;
+        report.plan.as_ref().map_or(Ok(()), |hash| writeln!(self.out, "{FAINT}Plan {hash}{FAINT:#}"))
     }
 }
 
@@ -387,6 +416,15 @@ pub fn refusals(refusals: &[Refusal], detail: Detail) -> String {
     let mut text = Text { out: String::new(), detail };
     let _ = text.refusals(refusals);
     wrapped(&text.out)
+}
+
+/// Without what moves the cursor, breaks the line or turns the direction of writing: other people's names are told, too.
+pub fn plain(text: &str) -> String {
+    let is_odd = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    };
+    text.replace(is_odd, " ")
 }
 
 /// Breaks lines that are too wide, between words. A word that is too wide by itself, a path mostly, stays whole.

@@ -289,6 +289,14 @@ impl Writer<'_, '_> {
         each("tagwall_target_desired_addresses", "Addresses that should be admitted", &|read, v6| {
             pick(read.desired, v6).addresses.as_f64()
         })?;
+        each(
+            "tagwall_target_widened_addresses",
+            "Addresses that are on no list, admitted to save prefixes",
+            &|read, v6| {
+                let addresses = if v6 { &read.widened.ipv6 } else { &read.widened.ipv4 };
+                addresses.parse().unwrap_or_default()
+            },
+        )?;
         each("tagwall_target_enforced_prefixes", "Prefixes that are admitted, read back", &|read, v6| {
             pick(read.enforced, v6).prefixes as f64
         })?;

@@ -184,6 +184,8 @@ pub struct Reading {
     pub at: Timestamp,
     /// What it should admit.
     pub desired: Sizes,
+    /// How many addresses of that are on no list, and come in only to save prefixes.
+    pub widened: json::DecimalPerFamily,
     /// What it admits.
     pub enforced: Sizes,
     /// Whether the rules around the entries are as they should be.
@@ -443,6 +445,7 @@ impl From<&tally::Reading> for Reading {
         Self {
             at: read.at,
             desired: read.desired.into(),
+            widened: read.widened.into(),
             enforced: read.enforced.into(),
             in_place: read.in_place,
             drift: read.drift,

@@ -110,6 +110,8 @@ pub struct Reading {
     pub at: Timestamp,
     /// What it should admit.
     pub desired: PerFamily<Size>,
+    /// What of that is on no list, and comes in only to save prefixes.
+    pub widened: PerFamily<AddressCount>,
     /// What it admits.
     pub enforced: PerFamily<Size>,
     /// Whether the rules around the entries are as they should be.
@@ -323,7 +325,7 @@ impl Reading {
         };
         // What a grace period holds is desired for as long as it does.
         let wanted = plan.after.difference(&plan.left);
-        let held = plan.held.iter().fold(PrefixSet::new(), |sum, held| sum.union(&held.prefixes));
+        let held = plan.held().iter().fold(PrefixSet::new(), |sum, held| sum.union(&held.prefixes));
         let mut gone = plan.left.union(&held);
         if !applied {
             gone = gone.union(&plan.before.difference(&plan.after));
@@ -332,11 +334,12 @@ impl Reading {
         Self {
             at,
             desired: size(&wanted),
+            widened: plan.widened_addresses(),
             enforced: size(if applied { &plan.after } else { &plan.before }),
-            in_place: applied || plan.skeleton == Skeleton::Intact,
+            in_place: applied || plan.observed.skeleton == Skeleton::Intact,
             drift: if applied { 0 } else { steps as u64 },
             pending_removals: Family::ALL.into_iter().map(|family| gone.prefix_count(family) as u64).sum(),
-            counters: plan.counters,
+            counters: plan.observed.counters,
         }
     }
 }

@@ -1,5 +1,5 @@
 use jiff::ToSpan as _;
-use tagwall_provider::{Applied, Limit, Refusal, Skeleton, Steps};
+use tagwall_provider::{Applied, Desired, Limit, Observed, Refusal, Skeleton, Steps};
 
 use super::metrics::{Form, render};
 use super::tally::Ended;
@@ -15,16 +15,14 @@ fn at(minutes: i64) -> Timestamp {
 /// A plan that leaves these prefixes as they are.
 fn plan(prefix: &str) -> Box<Plan> {
     let set = [prefix.parse::<tagwall_provider::IpNet>().unwrap()].into_iter().collect::<tagwall_provider::PrefixSet>();
+    let observed = Observed::new(Vec::new(), Skeleton::Intact, "");
     Box::new(Plan {
+        observed: Observed { counters: Some(tagwall_provider::Counters::default()), ..observed },
         before: set.clone(),
+        desired: Desired::listed(set.clone()),
         after: set,
         left: tagwall_provider::PrefixSet::new(),
-        held: Vec::new(),
         steps: Steps::default(),
-        skeleton: Skeleton::Intact,
-        foreign: Vec::new(),
-        orphans: Vec::new(),
-        counters: Some(tagwall_provider::Counters::default()),
     })
 }
 
@@ -45,10 +43,7 @@ fn failed() -> Outcome {
 fn tallied(passes: Vec<(bool, Outcome)>) -> Tally {
     let (mut tally, config) = (Tally::default(), Config::defaults());
     for (number, (whole, outcome)) in (1..).zip(passes) {
-        let (overrides, own_session) = (Vec::new(), None);
-        let now = at(number);
-        let options = Options { purpose: Purpose::Enforce, overrides, own_session, restores: false, verb: "sync", now };
-        let mut report = Report::new(&options, None);
+        let mut report = Report::new(&Options::new(Purpose::Enforce, at(number)), None);
         report.targets.push(TargetReport::new(&config.targets[0], outcome));
         let reason = if whole { "tick" } else { "drift" };
         tally.take(&Ended { iteration: number.unsigned_abs(), reason, whole, seconds: 0.5, report: &report });

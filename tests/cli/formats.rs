@@ -160,7 +160,7 @@ fn man_pages_and_completions() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         pages.sort();
-        assert_snapshot!(pages.join(" "), @r"tagwall-check.1 tagwall-generate.1 tagwall-history.1 tagwall-pause.1 tagwall-prefixes.1 tagwall-restore.1 tagwall-resume.1 tagwall-rollback.1 tagwall-run.1 tagwall-status.1 tagwall-sync.1 tagwall-tags.1 tagwall-withdraw.1 tagwall.1");
+        assert_snapshot!(pages.join(" "), @r"tagwall-apply.1 tagwall-check.1 tagwall-explain.1 tagwall-generate.1 tagwall-history.1 tagwall-observe.1 tagwall-pause.1 tagwall-plan.1 tagwall-prefixes.1 tagwall-restore.1 tagwall-resume.1 tagwall-rollback.1 tagwall-run.1 tagwall-status.1 tagwall-sync.1 tagwall-tags.1 tagwall-withdraw.1 tagwall.1");
         for page in &pages {
             let text = fs::read_to_string(world.path("man").join(page)).unwrap();
             let name = page.strip_suffix(".1").unwrap();

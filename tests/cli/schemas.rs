@@ -22,7 +22,12 @@ fn schema(name: &str) -> jsonschema::Validator {
 fn the_schemas_in_the_repository_are_fresh() {
     with_namespaces(|| {
         let world = World::empty();
-        for (of, file) in [("config", "config/tagwall.schema.json"), ("report", "config/report.schema.json")] {
+        for (of, file) in [
+            ("config", "config/tagwall.schema.json"),
+            ("report", "config/report.schema.json"),
+            ("plan", "config/plan.schema.json"),
+            ("observation", "config/observation.schema.json"),
+        ] {
             let fresh = world.expect(0, &format!("generate schema {of}")).stdout;
             let stored = fs::read_to_string(repository(file)).unwrap_or_default();
             assert!(fresh == stored, "{file} is stale: write it anew with `tagwall generate schema {of} > {file}`");
@@ -56,6 +61,51 @@ fn the_schema_of_the_configuration_takes_what_tagwall_takes() {
 }
 
 #[test]
+fn what_is_saved_fits_its_schema() {
+    with_namespaces(|| {
+        let world = World::edge(&strs(&many(32)));
+        let check = |name: &str, file: &str, places: &[&str]| {
+            let schema = schema(name);
+            let saved: Value = serde_json::from_slice(&fs::read(world.path(file)).unwrap()).unwrap();
+            let faults: Vec<String> = schema.iter_errors(&saved).map(|error| error.to_string()).collect();
+            assert!(faults.is_empty(), "{file}: {faults:?}\n{saved:#}");
+            // It is strict: no key may be missing, be of another form or come besides.
+            for place in places {
+                for wrong in [Value::Null, "odd".into(), serde_json::json!({ "odd": 1 })] {
+                    let mut other = saved.clone();
+                    *other.pointer_mut(place).unwrap_or_else(|| panic!("{file} has no {place}")) = wrong;
+                    assert!(!schema.is_valid(&other), "the schema takes an odd {place}");
+                }
+                let mut other = saved.clone();
+                let (within, key) = place.rsplit_once('/').unwrap();
+                other.pointer_mut(within).unwrap().as_object_mut().unwrap().remove(key);
+                assert!(!schema.is_valid(&other), "the schema takes a file without {place}");
+            }
+        };
+        let within_plan =
+            ["/kind", "/version", "/content", "/content/targets", "/content/targets/0/steps", "/content/limits"];
+        let within_observation = ["/kind", "/version", "/targets"];
+        world.expect(2, "plan -o plan.json --expires 1h");
+        check("plan", "plan.json", &within_plan);
+        world.expect(0, "observe -o state.json");
+        check("observation", "state.json", &within_observation);
+        world.expect(0, "sync");
+        world.feed(11, &[("AzureActiveDirectory", &strs(&many(30)))]);
+        world.host.nft(
+            "flush chain inet tagwall edge-ports\nadd table inet other\n\
+             add chain inet other wall { type filter hook input priority 0; policy drop; }\n",
+        );
+        world.expect(2, "plan -o plan.json");
+        check("plan", "plan.json", &within_plan);
+        world.expect(0, "observe -o state.json");
+        check("observation", "state.json", &within_observation);
+        fs::remove_file(world.path("feed.json")).unwrap();
+        world.expect(1, "plan -o plan.json");
+        check("plan", "plan.json", &within_plan);
+    });
+}
+
+#[test]
 fn every_report_fits_its_schema() {
     with_namespaces(|| {
         let schema = schema("report");
@@ -79,6 +129,7 @@ fn every_report_fits_its_schema() {
         assert_eq!(report["dry_run"], false);
         check("sync", 0, Some("in-sync"));
         check("status", 0, Some("in-sync"));
+        assert_eq!(check("plan", 0, Some("in-sync"))["plan"].as_str().unwrap().len(), 64);
         world.feed(11, &[("AzureActiveDirectory", &strs(&many(8)))]);
         let report = check("sync -n", 3, Some("refused"));
         let refusal = &report["targets"][0]["refusal"];

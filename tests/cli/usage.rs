@@ -33,7 +33,11 @@ fn help_of_every_verb() {
         Commands:
           sync      One pass: fetch the publication, show the difference, apply it
           run       The daemon: passes by a schedule, and whenever a firewall was changed
+          plan      What a pass would do, to be looked at, and with -o to be reviewed and applied
+          apply     Do just what a saved plan says; refused where anything has moved since
+          observe   Save what the firewalls hold, for `plan --state` where they cannot be reached
           status    What is enforced now, how old it is, what is wrong with it
+          explain   Why an address is admitted, or is not: by which prefix, list and tag; changes nothing
           check     Check the configuration; changes nothing
           prefixes  Print the prefixes of a list or a tag, one a line
           tags      List or search the service tags of the publication
@@ -80,7 +84,11 @@ fn help_of_every_verb() {
           -y, --yes                       Do not ask, even where the change would cut your own connection
               --metrics-file <FILE.prom>  Write metrics after the pass, for node_exporter's collector of
                                           text files
-              --format <FORMAT>           How to say it [default: text] [possible values: text, json]
+              --fail-on <WHAT>            What ends with an exit status other than 0, besides errors
+                                          [default: refused,pending] [possible values: refused, pending,
+                                          drift]
+              --format <FORMAT>           How to say it [default: text] [possible values: text, json,
+                                          markdown, github]
           -h, --help                      Print help (see more with '--help')
 
         $ tagwall status -h
@@ -90,7 +98,10 @@ fn help_of_every_verb() {
 
         Options:
           -t, --target <NAME>    Only these targets
-              --format <FORMAT>  How to say it [default: text] [possible values: text, json]
+              --fail-on <WHAT>   What ends with an exit status other than 0, besides errors [default:
+                                 refused,pending] [possible values: refused, pending, drift]
+              --format <FORMAT>  How to say it [default: text] [possible values: text, json, markdown,
+                                 github]
           -h, --help             Print help (see more with '--help')
 
         $ tagwall check -h
@@ -152,7 +163,7 @@ fn help_of_every_verb() {
         Commands:
           man          The man page of a command, or all of them into a directory
           completions  Completions for a shell
-          schema       The JSON schema of the configuration or of `--format json`
+          schema       The JSON schema of the configuration, of `--format json` or of a file that is saved
           help         Print this message or the help of the given subcommand(s)
 
         Options:

@@ -49,6 +49,11 @@ impl Addresses {
     pub(crate) fn admitted(namespace: &Namespace, target: &str) -> Self {
         let [v4, v6] = ["v4", "v6"]
             .map(|family| Self::of_set(namespace, &format!("inet tagwall {target}-{family}")).unwrap_or_default());
+        Self::both(v4, v6)
+    }
+
+    /// What a set of each family holds together.
+    pub(crate) fn both(v4: Self, v6: Self) -> Self {
         assert!(v4.v6.is_empty() && v6.v4.is_empty(), "a set holds the other family");
         Self { v4: v4.v4, v6: v6.v6 }
     }

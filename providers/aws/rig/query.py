@@ -59,6 +59,11 @@ def answer(action, fields):
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{EC2_NAMESPACE}">{inner}</{action}Response>'
 
 
-def error(refused):
-    inner = xml("Errors", {"Error": {"Code": refused.code, "Message": refused.message}})
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<Response>{inner}<RequestID>rig</RequestID></Response>'
+def error(refused, service="ec2"):
+    """Each service has a form of its own."""
+    told = {"Code": refused.code, "Message": refused.message}
+    if service == "ec2":
+        form = xml("Response", {"Errors": {"Error": told}, "RequestID": "rig"})
+    else:
+        form = xml("ErrorResponse", {"Error": {"Type": "Sender", **told}, "RequestId": "rig"})
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{form}'

@@ -1,6 +1,7 @@
 """The rig of the AWS provider's tests: moto, the strict layer over it, and faults, in one process on loopback.
 
-    python server.py [--port 0] [--log FILE]        prints `listening on http://127.0.0.1:PORT`
+    python server.py [--port 0] [--log FILE] [--while-stdin]
+                                                    prints `listening on http://127.0.0.1:PORT`; ends with its stdin
 
 Control, all JSON:
     POST /_rig/reset                                nothing is there, no faults, clock and figures as at first
@@ -103,7 +104,7 @@ class Rig:
         if self.allow is not None and f"{request['service']}:{action}" not in self.allow:
             raise Refused("UnauthorizedOperation", f"You are not authorized to perform: {request['service']}:{action}", 403)
         ours = request["service"] == "ec2" and self.strict.handles(action)
-        if action == "CreateTags" and not self.strict.keeps(call):
+        if action in ("CreateTags", "DeleteTags") and not self.strict.keeps(call):
             ours = False
         if not ours:
             response = self.moto.post(request["path"], data=request["body"], headers=request["headers"])
@@ -162,7 +163,7 @@ class Rig:
             return made or (None, b"", "")
         except Refused as refused:
             entry["code"] = refused.code
-            return refused.status, error(refused).encode(), "text/xml;charset=UTF-8"
+            return refused.status, error(refused, request["service"]).encode(), "text/xml;charset=UTF-8"
 
     def contents(self, where):
         state = self.strict.regions.get(where)
@@ -170,8 +171,8 @@ class Rig:
             return {}
         held = {("rule", name): rule for name, rule in state.rules.items()}
         for name, listed in state.lists.items():
-            for cidr in listed["versions"][listed["version"]]:
-                held[("entry", name, cidr)] = {"prefixListId": name, "cidr": cidr}
+            for cidr, text in listed["versions"][listed["version"]].items():
+                held[("entry", name, cidr)] = {"prefixListId": name, "cidr": cidr, "description": text}
         return held
 
     # Control
@@ -253,7 +254,9 @@ class Handler(BaseHTTPRequestHandler):
                 shown, status = {"error": str(wrong)}, 400
             self.reply(status, json.dumps(shown).encode(), "application/json")
             return
-        request = {"path": self.path, "body": body, "headers": dict(self.headers)}
+        # Some clients write the names of headers small.
+        headers = {name.title(): value for name, value in self.headers.items()}
+        request = {"path": self.path, "body": body, "headers": headers}
         answered, silence = self.rig.handle(request)
         if answered is None:
             self.hang_up(silence)
@@ -290,10 +293,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=argparse.FileType("a"))
+    parser.add_argument("--while-stdin", action="store_true", help="end when stdin does: with whoever started it")
     options = parser.parse_args()
     server = serve(options.port, options.log)
     sys.stdout.write(f"listening on http://127.0.0.1:{server.server_address[1]}\n")
     sys.stdout.flush()
+    if options.while_stdin:
+        threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()
     try:
         server.serve_forever()
     except KeyboardInterrupt:

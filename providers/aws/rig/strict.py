@@ -12,6 +12,7 @@ Where the sources disagree or are silent, the stricter reading is taken, with a 
 """
 
 import copy
+import fnmatch
 import ipaddress
 import re
 import secrets
@@ -55,6 +56,11 @@ def tags_of(call, resource):
     return {}
 
 
+def among(value, patterns):
+    """Whether a filter lets a value through: `*` and `?` stand for any characters and any one."""
+    return value is not None and any(fnmatch.fnmatchcase(value, pattern.replace("[", "[[]")) for pattern in patterns)
+
+
 def tag_set(tags):
     return [{"key": key, "value": value} for key, value in sorted(tags.items())]
 
@@ -80,6 +86,7 @@ class Region:
         self.rules = {}  # sgr- -> rule
         self.lists = {}  # pl- -> list
         self.tags = {}  # resource -> {key: value}
+        self.tokens = {}  # ClientToken -> pl-
 
 
 class Strict:
@@ -245,14 +252,14 @@ class Strict:
         for given in call.get("Filter", []):
             name, values = given["Name"], given.get("Value", [])
             if name == "group-id":
-                rules = [rule for rule in rules if rule["groupId"] in values]
+                rules = [rule for rule in rules if among(rule["groupId"], values)]
             elif name == "security-group-rule-id":
                 rules = [rule for rule in rules if rule["securityGroupRuleId"] in values]
             elif name == "tag-key":
                 tagged = {it for it, tags in state.tags.items() if any(value in tags for value in values)}
                 rules = [rule for rule in rules if rule["securityGroupRuleId"] in tagged]
             elif name.startswith("tag:"):
-                tagged = {it for it, tags in state.tags.items() if tags.get(name[4:]) in values}
+                tagged = {it for it, tags in state.tags.items() if among(tags.get(name[4:]), values)}
                 rules = [rule for rule in rules if rule["securityGroupRuleId"] in tagged]
             else:
                 raise Refused("InvalidParameterValue", f"The filter '{name}' is invalid")
@@ -270,6 +277,14 @@ class Strict:
                 raise Refused("InvalidID", f"The ID '{name}' is not valid")
             new = {tag["Key"]: tag.get("Value", "") for tag in call.get("Tag", [])}
             state.tags[name] = state.tags.get(name, {}) | new
+        return {"return": True}
+
+    def do_DeleteTags(self, state, call):
+        for name in call["ResourceId"]:
+            if name not in state.rules and name not in state.lists:
+                raise Refused("InvalidID", f"The ID '{name}' is not valid")
+            for tag in call.get("Tag", []):
+                state.tags.get(name, {}).pop(tag["Key"], None)
         return {"return": True}
 
     # Managed prefix lists
@@ -303,7 +318,13 @@ class Strict:
         entries = self.asked_entries(call, "Entry", family)
         if len(entries) > most:
             raise Refused("PrefixListMaxEntriesExceeded", "more entries than MaxEntries")
+        # A call that is made again with its token makes nothing new.
+        token = call.get("ClientToken")
+        if token in state.tokens:
+            return {"prefixList": self.shown_list(state, state.lists[state.tokens[token]])}
         name = f"pl-{secrets.token_hex(8)}1"
+        if token:
+            state.tokens[token] = name
         state.lists[name] = {
             "prefixListId": name,
             "addressFamily": family,
@@ -345,7 +366,7 @@ class Strict:
             elif name == "owner-id":
                 lists = lists if self.where[0] in values else []
             elif name.startswith("tag:"):
-                lists = [it for it in lists if state.tags.get(it["prefixListId"], {}).get(name[4:]) in values]
+                lists = [it for it in lists if among(state.tags.get(it["prefixListId"], {}).get(name[4:]), values)]
             else:
                 raise Refused("InvalidParameterValue", f"The filter '{name}' is invalid")
         page, following = paged_lists(call, lists)

@@ -148,6 +148,8 @@ class Rules(RigTest):
         self.authorise("198.51.100.0/24", TagSpecifications=[])
         by_tag = [{"Name": "tag:tagwall", "Values": ["tagwall:edge/web"]}]
         self.assertEqual(self.cidrs(Filters=by_tag), ["192.0.2.0/24"])
+        for pattern, found in [("tagwall:edge/*", 1), ("tagwall:e?ge/web", 1), ("tagwall:core/*", 0), ("tagwall:edge", 0)]:
+            self.assertEqual(len(self.cidrs(Filters=[{"Name": "tag:tagwall", "Values": [pattern]}])), found, pattern)
         self.assertEqual(self.cidrs(Filters=[{"Name": "group-id", "Values": ["sg-0"]}]), [])
         self.refused("InvalidParameterValue", self.rules, Filters=[{"Name": "colour", "Values": ["red"]}])
 
@@ -174,6 +176,8 @@ class Rules(RigTest):
         self.assertFalse(rule.get("Tags"))
         self.ec2.create_tags(Resources=[rule["SecurityGroupRuleId"]], Tags=TAGGED[0]["Tags"])
         self.assertEqual(self.rules()[0]["Tags"], TAGGED[0]["Tags"])
+        self.ec2.delete_tags(Resources=[rule["SecurityGroupRuleId"]], Tags=[{"Key": "tagwall"}])
+        self.assertFalse(self.rules()[0].get("Tags"))
 
     def test_accounts_and_regions_are_apart(self):
         role = {"RoleArn": "arn:aws:iam::210987654321:role/tagwall", "RoleSessionName": "tagwall"}
@@ -226,6 +230,11 @@ class PrefixLists(RigTest):
         self.modify(name, 2, add=hosts(100, start=100))
         self.assertEqual(len(self.entries(name)), 200)
         self.refused("InvalidParameterValue", self.create, entries=hosts(101))
+
+    def test_a_token_makes_one_list(self):
+        wanted = {"PrefixListName": "l", "MaxEntries": 1, "AddressFamily": "IPv4"}
+        ids = [self.ec2.create_managed_prefix_list(ClientToken=token, **wanted)["PrefixList"]["PrefixListId"] for token in "aab"]
+        self.assertEqual((ids[0] == ids[1], ids[0] == ids[2]), (True, False))
 
     def test_max_entries_bounds_and_is_changed_alone(self):
         name = self.create(most=2, entries=hosts(2))

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use tagwall_provider::{AddressCount, Family, IpNet, Observed, PerFamily, PrefixSet, Slot, cover_change};
+use tagwall_provider::widen::{Bounds, widen};
+use tagwall_provider::{AddressCount, Family, Foreign, IpNet, Observed, PerFamily, PrefixSet, Slot};
 
-use crate::placement::{admitted_by_others, count_entries, fill};
+use crate::placement::{Change, count_entries, fill};
 use crate::rule::Target;
-use crate::widen::{Bounds, widen};
 
 /// EC2's bound on the quota of rules in a group times the groups of a network interface.
 const MOST_RULES_OF_AN_INTERFACE: u64 = 1000;
@@ -46,14 +46,15 @@ pub struct Figures {
 impl Figures {
     /// The figures of one target. Pure, so that a check can show them before anything is written.
     pub fn of(target: &Target, observed: &Observed, wanted: &PrefixSet) -> Self {
-        let change = cover_change(&observed.entries, wanted);
-        let of_slot = |slot: Slot| count_entries(observed.entries.iter().filter(|entry| entry.slot == slot));
+        let change = Change::of(observed, wanted);
+        let ours = || observed.entries.iter().chain(&change.adopt);
+        let of_slot = |slot: Slot| count_entries(ours().filter(|entry| entry.slot == slot));
         let groups = observed.rooms.iter().map(|room| Holding {
             name: room.name.clone(),
             ours: of_slot(room.slot),
             free: PerFamily::from_fn(|family| room.free.get(family).unwrap_or(u64::MAX)),
         });
-        let theirs = admitted_by_others(observed);
+        let theirs = Foreign::admitted(&observed.foreign);
         let left_to_them = |prefix: &IpNet| {
             theirs.covers(*prefix) && observed.rooms.iter().all(|room| room.taken.binary_search(prefix).is_ok())
         };
@@ -61,11 +62,11 @@ impl Figures {
         for prefix in change.add.iter().filter(|prefix| !left_to_them(prefix)) {
             *adding.get_mut(Family::of(prefix.addr())) += 1;
         }
-        let kept = count_entries(change.keep.iter().copied());
+        let kept = count_entries(change.keep.iter().chain(&change.adopt));
         Self {
             needed: PerFamily::from_fn(|family| kept.get(family) + adding.get(family)),
             adding,
-            removing: count_entries(change.remove.iter().copied()),
+            removing: count_entries(&change.remove),
             groups: groups.collect(),
             room_can_be_made: !target.make_room && fill(observed, wanted, true).short.is_empty(),
             rules_of_a_prefix: target.rules_of_a_prefix(),

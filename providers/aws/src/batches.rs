@@ -23,7 +23,7 @@ pub struct Permission {
 /// One writing call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// CreateTags on rules that are ours by description alone.
+    /// CreateTags on rules that are ours by description alone, or that a target which is gone left to us.
     Tag {
         /// `sgr-…`, of one group.
         rules: Vec<StoredId>,
@@ -71,7 +71,10 @@ pub fn calls(target: &Target, groups: &[Group], steps: &Steps) -> Result<Vec<Cal
             let index = slot.0 as usize;
             let (group, sorted) = groups.get(index).zip(sorted.get(index)).ok_or_else(none_of_ours)?;
             if steps.iter().all(|step| step.operation == Operation::Add) {
-                calls.extend(authorise(target, group, sorted, &steps)?);
+                let (stands, comes): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| step.id.is_some());
+                let stands = stands.iter().filter_map(|step| step.id.as_ref()).flat_map(names).collect();
+                calls.extend(chunks(stands).map(|rules| Call::Tag { rules }));
+                calls.extend(authorise(target, group, sorted, &comes)?);
             } else {
                 calls.extend(revoke(group, &steps)?);
             }

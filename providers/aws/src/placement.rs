@@ -1,8 +1,8 @@
 //! Where each prefix goes: what is there stays, what is new goes where there is room, in the groups' order.
 
 use tagwall_provider::{
-    Admits, Desired, Entry, Family, ForeignEffect, IpNet, Limit, Observed, Operation, PerFamily, PrefixSet, Refusal,
-    Room, Skeleton, SkeletonEdit, Slot, Step, Steps, cover_change,
+    Admits, Desired, Entry, Family, Foreign, IpNet, Limit, Observed, Operation, PerFamily, PrefixSet, Refusal, Room,
+    Skeleton, SkeletonEdit, Slot, Step, Steps, cover_change,
 };
 
 use crate::advice::Figures;
@@ -36,6 +36,31 @@ pub fn place(target: &Target, observed: &Observed, desired: &Desired) -> Result<
     Ok(Steps { skeleton: mends(&observed.skeleton), entries: placed.steps })
 }
 
+/// What has to change, with what a target that is gone left for the taking.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) keep: Vec<Entry>,
+    /// Entries that are wanted, stand there and need only the mark.
+    pub(crate) adopt: Vec<Entry>,
+    pub(crate) remove: Vec<Entry>,
+    pub(crate) add: Vec<IpNet>,
+}
+
+impl Change {
+    pub(crate) fn of(observed: &Observed, wanted: &PrefixSet) -> Self {
+        let ours = observed.admitted();
+        let serves = |entry: &&Entry| entry.range().is_some_and(|range| wanted.covers(range) && !ours.covers(range));
+        let adoptable: Vec<Entry> = observed.adoptable.iter().filter(serves).cloned().collect();
+        let stored = [observed.entries.as_slice(), &adoptable].concat();
+        let change = cover_change(&stored, wanted);
+        let is_ours = |entry: &Entry| !adoptable.contains(entry);
+        let (keep, adopt) = change.keep.into_iter().cloned().partition(is_ours);
+        // What is not taken over stays an orphan.
+        let remove = change.remove.into_iter().filter(|entry| is_ours(entry)).cloned().collect();
+        Self { keep, adopt, remove, add: change.add }
+    }
+}
+
 /// What came of placing.
 #[derive(Debug, Default)]
 pub(crate) struct Placed {
@@ -48,10 +73,10 @@ pub(crate) struct Placed {
 
 /// Places in what room there is.
 pub(crate) fn fill(observed: &Observed, wanted: &PrefixSet, make_room: bool) -> Placed {
-    let change = cover_change(&observed.entries, wanted);
-    let theirs = admitted_by_others(observed);
+    let change = Change::of(observed, wanted);
+    let theirs = Foreign::admitted(&observed.foreign);
     let (mut rooms, mut placed) = (observed.rooms.clone(), Placed::default());
-    let (mut adds, mut left) = (Vec::new(), Vec::new());
+    let (mut adds, mut left): (Vec<Step>, _) = (change.adopt.iter().map(take_over).collect(), Vec::new());
     // What may not stand everywhere chooses first.
     let anywhere = |prefix: &IpNet| rooms.iter().all(|room| !takes_not(room, *prefix));
     let (free, choosy): (Vec<IpNet>, Vec<IpNet>) = change.add.into_iter().partition(anywhere);
@@ -68,7 +93,7 @@ pub(crate) fn fill(observed: &Observed, wanted: &PrefixSet, make_room: bool) -> 
     // What of ours lies inside it is not replaced, so it stays.
     let left: PrefixSet = left.into_iter().collect();
     let stays = |entry: &Entry| entry.range().is_some_and(|range| left.covers(range));
-    let mut removes: Vec<&Entry> = change.remove.into_iter().filter(|entry| !stays(entry)).collect();
+    let mut removes: Vec<&Entry> = change.remove.iter().filter(|entry| !stays(entry)).collect();
     let first =
         if make_room { make_way(&mut placed.short, &mut removes, &mut adds, observed, wanted) } else { Vec::new() };
     let removes = removes.into_iter().map(remove);
@@ -101,15 +126,6 @@ fn make_way<'a>(
     first
 }
 
-/// What somebody else's rules admit to all of the target's ports.
-pub(crate) fn admitted_by_others(observed: &Observed) -> PrefixSet {
-    let theirs = observed.foreign.iter().filter_map(|foreign| match &foreign.effect {
-        ForeignEffect::Admits(prefixes) => Some(prefixes),
-        _ => None,
-    });
-    theirs.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes))
-}
-
 fn takes_not(room: &Room, prefix: IpNet) -> bool {
     room.taken.binary_search(&prefix).is_ok()
 }
@@ -131,6 +147,10 @@ fn take_room(rooms: &mut [Room], prefix: IpNet) -> Option<Slot> {
 
 fn add(prefix: IpNet, slot: Slot) -> Step {
     Step { operation: Operation::Add, admits: Admits::Range(prefix.into()), slot, id: None }
+}
+
+fn take_over(entry: &Entry) -> Step {
+    Step { operation: Operation::Add, ..remove(entry) }
 }
 
 fn remove(entry: &Entry) -> Step {

@@ -5,9 +5,11 @@
 //! nor can a prefix be added and removed in one. A list weighs its MaxEntries wherever it is named, so it grows only
 //! when it must and no further than it must, and never shrinks by itself.
 
+use std::collections::BTreeSet;
+
 use tagwall_provider::{
-    Admits, Desired, Entry, Family, Foreign, ForeignEffect, IpNet, Limit, Observed, Operation, OwnerMark, PerFamily,
-    ProviderError, Refusal, Room, Skeleton, Slot, Step, Steps, StoredId,
+    Admits, Cause, Desired, Entry, Family, Foreign, ForeignEffect, IpNet, Limit, Observed, Operation, OwnerMark,
+    PerFamily, ProviderError, Refusal, Room, Skeleton, Slot, Step, Steps, StoredId,
 };
 
 use crate::batches::{none_of_ours, prefix_of};
@@ -49,10 +51,19 @@ pub struct ListTarget {
     /// The mark of what is ours: the description of every entry. It is constant, since a description changes only by
     /// removing the entry.
     pub mark: OwnerMark,
+    /// The marks of all configured targets: what carries our owner's mark and is of none of these is an orphan.
+    pub configured: Vec<OwnerMark>,
     /// How many entries a list may grow to, at most [`MOST_ENTRIES`].
     pub most_entries: u64,
     /// Whether entries that nobody wants may go before those that come, where both do not fit at once.
     pub make_room: bool,
+}
+
+impl ListTarget {
+    /// A target whose lists may grow as far as EC2 lets them, and that makes no room.
+    pub fn new(mark: OwnerMark) -> Self {
+        Self { configured: vec![mark.clone()], mark, most_entries: MOST_ENTRIES, make_room: false }
+    }
 }
 
 /// One writing call. After each the list is read until its state says complete.
@@ -213,7 +224,8 @@ fn capacity(
 /// in the order of the steps. Where all of them fit into one call nobody ever sees less than old or new whole.
 ///
 /// # Errors
-/// [`ProviderError::Rejected`] where a step is none of [`place`]'s.
+/// [`ProviderError::Rejected`] where a step is none of [`place`]'s; [`ProviderError::Conflict`] where what is to come
+/// has come meanwhile: entering it again would put our description on somebody else's entry.
 pub fn calls(lists: &PerFamily<Form>, steps: &Steps) -> Result<Vec<ListCall>, ProviderError> {
     let mut calls = Vec::new();
     for family in Family::ALL {
@@ -223,7 +235,16 @@ pub fn calls(lists: &PerFamily<Form>, steps: &Steps) -> Result<Vec<ListCall>, Pr
         }
         let mut changes = changes(&of_family)?;
         let held = match lists.get(family) {
-            Form::There(list) => list.entries.len() as u64,
+            Form::There(list) => {
+                let comes: BTreeSet<IpNet> = changes.iter().flat_map(|change| &change.add).copied().collect();
+                if let Some((prefix, _)) = list.entries.iter().find(|(prefix, _)| comes.contains(prefix)) {
+                    return Err(ProviderError::Conflict(Cause::new(format!(
+                        "{prefix} came into {} meanwhile",
+                        list.id
+                    ))));
+                }
+                list.entries.len() as u64
+            }
             Form::ToCreate(_) => 0,
             Form::None => return Err(none_of_ours()),
         };

@@ -20,6 +20,8 @@ pub(crate) struct Sorted<'a> {
     pub(crate) untagged: Vec<&'a Rule>,
     /// Everybody else's, our neighbours' among them.
     pub(crate) others: Vec<&'a Rule>,
+    /// Of these what a target that is gone left, with a rule for each run of ports that this target opens.
+    pub(crate) left_behind: BTreeMap<IpNet, Vec<&'a Rule>>,
 }
 
 impl<'a> Sorted<'a> {
@@ -29,6 +31,12 @@ impl<'a> Sorted<'a> {
         for rule in &group.rules {
             if rule.mark().as_ref() != Some(&target.mark) {
                 sorted.others.push(rule);
+                if let (Source::Prefix(prefix), Some(mark)) = (&rule.source, rule.mark())
+                    && is_gone(target, &mark)
+                    && target.ports.contains(&rule.ports)
+                {
+                    sorted.left_behind.entry(*prefix).or_default().push(rule);
+                }
                 continue;
             }
             if rule.tag.is_none() {
@@ -41,8 +49,10 @@ impl<'a> Sorted<'a> {
                 _ => sorted.left.push(rule),
             }
         }
+        let is_whole = |rules: &[&Rule]| target.ports.iter().all(|ports| rules.iter().any(|rule| rule.ports == *ports));
+        sorted.left_behind.retain(|_, rules| is_whole(rules));
         for (prefix, rules) in by_prefix {
-            if target.ports.iter().all(|ports| rules.iter().any(|rule| rule.ports == *ports)) {
+            if is_whole(&rules) {
                 sorted.whole.insert(prefix, rules);
             } else {
                 sorted.left.extend(rules);
@@ -56,7 +66,7 @@ impl<'a> Sorted<'a> {
 /// [`Slot`]. `elsewhere` are rules with our owner's mark in groups that are not the target's.
 pub fn observe(target: &Target, groups: &[Group], elsewhere: &[Group]) -> Observed {
     let (mut entries, mut rooms, mut foreign, mut drift) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut orphans, each) = (BTreeMap::new(), target.rules_of_a_prefix());
+    let (mut orphans, mut adoptable, each) = (BTreeMap::new(), Vec::new(), target.rules_of_a_prefix());
     for (number, group) in (0..).zip(groups) {
         let (slot, sorted) = (Slot(number), Sorted::of(target, group));
         let entry = |(prefix, rules): (&IpNet, &Vec<&Rule>)| Entry {
@@ -65,31 +75,29 @@ pub fn observe(target: &Target, groups: &[Group], elsewhere: &[Group]) -> Observ
             id: Some(joined(rules)),
         };
         entries.extend(sorted.whole.iter().map(entry));
+        adoptable.extend(sorted.left_behind.iter().map(entry));
         let weight = group.weight();
         let free = PerFamily::from_fn(|family| Some(target.quota.saturating_sub(*weight.get(family)) / each));
-        rooms.push(Room { slot, name: group.id.clone(), free, taken: taken(target, &sorted.others) });
+        rooms.push(Room { slot, name: group.id.clone(), free, taken: taken(target, &sorted) });
         for rule in &sorted.others {
             // A neighbour's rule or an orphan lets people in as any other does.
             foreign.extend(admitted_by(target, group, rule));
-            if let Some(mark) = rule.mark().filter(|mark| mark.owner() == target.mark.owner()) {
-                count_orphan(target, group, mark, &mut orphans);
+            if let Some(mark) = rule.mark().filter(|mark| is_gone(target, mark)) {
+                *orphans.entry((mark, group.id.clone())).or_default() += 1;
             }
         }
         drift.extend(drifted(&group.id, &sorted));
     }
     for group in elsewhere {
-        let ours = group.rules.iter().filter_map(Rule::mark).filter(|mark| mark.owner() == target.mark.owner());
-        ours.for_each(|mark| {
-            if mark == target.mark {
-                *orphans.entry((mark, group.id.clone())).or_default() += 1;
-            } else {
-                count_orphan(target, group, mark, &mut orphans);
-            }
-        });
+        // Of ours too: the target had this group once.
+        let left = |mark: &OwnerMark| *mark == target.mark || is_gone(target, mark);
+        for mark in group.rules.iter().filter_map(Rule::mark).filter(left) {
+            *orphans.entry((mark, group.id.clone())).or_default() += 1;
+        }
     }
     let skeleton = if drift.is_empty() { Skeleton::Intact } else { Skeleton::Drifted(drift) };
     let mut observed = Observed::new(entries, skeleton, "");
-    (observed.rooms, observed.foreign) = (rooms, foreign);
+    (observed.rooms, observed.foreign, observed.adoptable) = (rooms, foreign, adoptable);
     let orphan = |((mark, group), count): ((OwnerMark, String), u64)| Orphan {
         mark,
         object: format!("{count} rules of {group}"),
@@ -111,14 +119,15 @@ pub(crate) fn names(StoredId(id): &StoredId) -> impl Iterator<Item = StoredId> {
     id.split(',').map(|name| StoredId(name.into()))
 }
 
-/// EC2 holds equal content once, whoever wrote it.
-fn taken(target: &Target, others: &[&Rule]) -> Vec<IpNet> {
-    let equal = others.iter().filter(|rule| target.ports.contains(&rule.ports));
+/// EC2 holds equal content once, whoever wrote it. What can be taken over is in nobody's way.
+fn taken(target: &Target, sorted: &Sorted<'_>) -> Vec<IpNet> {
+    let equal = sorted.others.iter().filter(|rule| target.ports.contains(&rule.ports));
     let mut taken: Vec<IpNet> = equal
         .filter_map(|rule| match rule.source {
             Source::Prefix(prefix) => Some(prefix),
             _ => None,
         })
+        .filter(|prefix| !sorted.left_behind.contains_key(prefix))
         .collect();
     taken.sort_unstable();
     taken.dedup();
@@ -133,10 +142,9 @@ fn admitted_by(target: &Target, group: &Group, rule: &Rule) -> Option<Foreign> {
     all.then(|| Foreign { description: format!("rule {} of {} admits {prefix}{whose}", rule.id.0, group.id), effect })
 }
 
-fn count_orphan(target: &Target, group: &Group, mark: OwnerMark, orphans: &mut BTreeMap<(OwnerMark, String), u64>) {
-    if !target.configured.contains(&mark) {
-        *orphans.entry((mark, group.id.clone())).or_default() += 1;
-    }
+/// Whether a mark is of a target of our owner that is not configured any more.
+fn is_gone(target: &Target, mark: &OwnerMark) -> bool {
+    mark.owner() == target.mark.owner() && *mark != target.mark && !target.configured.contains(mark)
 }
 
 /// A group needs nothing around its entries. What can be wrong is rules of ours that are no entries, and such as

@@ -92,7 +92,7 @@ impl NetworkSecurityGroup {
     ///
     /// # Errors
     /// As [`Provider::observe`], and where the settings make no target.
-    pub async fn check(&self) -> Result<Vec<String>, ProviderError> {
+    async fn ask(&self) -> Result<Vec<String>, ProviderError> {
         let unfit = |error: crate::SettingsError| ProviderError::rejected(Cause::new(error.to_string()));
         self.settings.check().map_err(unfit)?;
         let client = self.client().await?;
@@ -285,6 +285,10 @@ impl Provider for NetworkSecurityGroup {
                 return Err(self.moved());
             }
         }
+    }
+
+    async fn check(&self) -> Result<Vec<String>, ProviderError> {
+        self.ask().await
     }
 
     async fn withdraw(&self) -> Result<Applied, ProviderError> {

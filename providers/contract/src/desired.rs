@@ -13,6 +13,8 @@ pub enum Desired {
         held: Vec<Held>,
         /// What the operator's configuration adds.
         extra: PrefixSet,
+        /// What comes in only because fewer and broader prefixes were asked for.
+        widened: PrefixSet,
     },
     /// The firewall's own notion of a service tag, kept by its vendor (Azure NSGs).
     ServiceTag(String),
@@ -30,15 +32,15 @@ pub struct Held {
 impl Desired {
     /// Desired addresses with nothing held and nothing extra.
     pub fn listed(listed: PrefixSet) -> Self {
-        Self::Prefixes { listed, held: Vec::new(), extra: PrefixSet::new() }
+        Self::Prefixes { listed, held: Vec::new(), extra: PrefixSet::new(), widened: PrefixSet::new() }
     }
 
     /// All addresses to admit. A service tag names none, only its vendor knows them: a provider that knows no
     /// service tags has to refuse it before it asks, or it would close the port to everybody.
     pub fn prefixes(&self) -> PrefixSet {
         match self {
-            Self::Prefixes { listed, held, extra } => {
-                held.iter().fold(listed.union(extra), |sum, held| sum.union(&held.prefixes))
+            Self::Prefixes { listed, held, extra, widened } => {
+                held.iter().fold(listed.union(extra).union(widened), |sum, held| sum.union(&held.prefixes))
             }
             Self::ServiceTag(_) => PrefixSet::new(),
         }

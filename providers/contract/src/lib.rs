@@ -13,6 +13,7 @@
 //! * [`PrefixSet`], [`AddressRange`], [`AddressCount`], [`Family`]: addresses, and exact arithmetic on them.
 //! * [`Desired`], [`Observed`], [`Steps`], [`Refusal`]: what a pass reads, decides and does.
 //! * [`cover_change`]: the part of placement that every provider shares.
+//! * [`widen`]: the closest cover of at most so many prefixes, for firewalls that are short of room.
 //! * [`Provider`] and [`ProviderError`]: what a backend implements.
 //! * `testing` (a feature): a firewall in memory and the suite that every provider runs.
 //!
@@ -47,6 +48,7 @@ mod runs;
 mod steps;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod widen;
 
 pub use count::AddressCount;
 pub use counters::{Counters, Traffic};
@@ -56,7 +58,9 @@ pub use error::{Cause, ProviderError};
 pub use family::{Family, PerFamily};
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use mark::{MarkError, OwnerMark};
-pub use observed::{Admits, Entry, Foreign, ForeignEffect, Observed, Orphan, Revision, Room, Skeleton, Slot, StoredId};
+pub use observed::{
+    Admits, Answer, Entry, Foreign, ForeignEffect, Observed, Orphan, Revision, Room, Skeleton, Slot, StoredId,
+};
 pub use prefix_set::PrefixSet;
 pub use provider::Provider;
 pub use range::AddressRange;

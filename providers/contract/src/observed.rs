@@ -43,6 +43,17 @@ pub struct Entry {
     pub id: Option<StoredId>,
 }
 
+/// What a firewall answers when it is asked for one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It cannot be asked for one.
+    NotAsked,
+    /// No entry of ours holds it.
+    Outside,
+    /// An entry of ours holds it.
+    Inside,
+}
+
 /// The table, chain and rules around the entries.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Skeleton {
@@ -75,6 +86,17 @@ pub struct Foreign {
     pub description: String,
     /// What it does to the target.
     pub effect: ForeignEffect,
+}
+
+impl Foreign {
+    /// What all of them admit to the target's ports already: true as long as they stand, and theirs to take away.
+    pub fn admitted(all: &[Self]) -> PrefixSet {
+        let admitted = all.iter().filter_map(|foreign| match &foreign.effect {
+            ForeignEffect::Admits(prefixes) => Some(prefixes),
+            _ => None,
+        });
+        admitted.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes))
+    }
 }
 
 /// What somebody else's rule does to a target.
@@ -137,6 +159,9 @@ pub struct Observed {
     pub foreign: Vec<Foreign>,
     /// Objects of ours that no configured target wants.
     pub orphans: Vec<Orphan>,
+    /// Entries among the orphans that stand where this target's would, and need only its mark: what is wanted of them is
+    /// taken over, by an add that names them, and not stored beside them.
+    pub adoptable: Vec<Entry>,
     /// What its rules counted, where the firewall counts. No part of the revision: counting changes nothing.
     pub counters: Option<Counters>,
     /// The version that this is.
@@ -152,8 +177,8 @@ impl Observed {
         let mut hasher = DefaultHasher::new();
         (&entries, &skeleton).hash(&mut hasher);
         let revision = Revision { content: hasher.finish(), lock: lock.into() };
-        let (rooms, foreign, orphans) = Default::default();
-        Self { entries, skeleton, rooms, foreign, orphans, counters: None, revision }
+        let (rooms, foreign, orphans, adoptable) = Default::default();
+        Self { entries, skeleton, rooms, foreign, orphans, adoptable, counters: None, revision }
     }
 
     /// The addresses that our entries admit. Service tags count for none: only their vendor knows them.

@@ -1,11 +1,12 @@
 //! The trait that every backend implements.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
 
-use crate::{Applied, Desired, Observed, Orphan, ProviderError, Refusal, Revision, Steps};
+use crate::{Answer, Applied, Desired, Observed, Orphan, ProviderError, Refusal, Revision, Steps};
 
 /// One configured firewall object, kept open to a set of addresses and closed to everybody else.
 #[async_trait]
@@ -43,6 +44,24 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`Provider::apply`].
     async fn remove_orphans(&self, orphans: &[Orphan]) -> Result<Applied, ProviderError>;
+
+    /// What can be found out without changing anything: what the target holds and has room for, and whether a change
+    /// would be allowed. In words, a line each, for whoever sets it up.
+    ///
+    /// # Errors
+    /// As [`Provider::observe`]; [`ProviderError::Denied`] names each right that is missing.
+    async fn check(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(Vec::new())
+    }
+
+    /// What the firewall itself answers when it is asked for one address: whether an entry of ours lets it in. For
+    /// people who ask why, and to hold against what was read; no pass goes by it.
+    ///
+    /// # Errors
+    /// As [`Provider::observe`].
+    async fn look_up(&self, _address: IpAddr) -> Result<Answer, ProviderError> {
+        Ok(Answer::NotAsked)
+    }
 
     /// Something changed that may be ours: a wake-up, never data. `None` where the firewall cannot tell.
     fn watch(&self) -> Option<BoxStream<'static, ()>> {

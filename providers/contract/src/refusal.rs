@@ -35,11 +35,13 @@ pub enum Limit {
     Paused,
     /// A target that goes ahead of the others did not come out right.
     Canary,
+    /// A saved plan is not what would be done now, or not the one that was reviewed.
+    StalePlan,
 }
 
 impl Limit {
     /// Every limit, in the order of the documentation.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Loss,
         Self::Growth,
         Self::MissingTag,
@@ -55,6 +57,7 @@ impl Limit {
         Self::Unconfirmed,
         Self::Paused,
         Self::Canary,
+        Self::StalePlan,
     ];
 
     /// Its name in the configuration, on the command line and in reports.
@@ -75,6 +78,7 @@ impl Limit {
             Self::Unconfirmed => "unconfirmed",
             Self::Paused => "paused",
             Self::Canary => "canary",
+            Self::StalePlan => "stale-plan",
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Step {
     pub admits: Admits,
     /// Where.
     pub slot: Slot,
-    /// The stored name of what is removed, where removal goes by name.
+    /// The stored name of what is removed, where removal goes by name; of an add, what is taken over for it.
     pub id: Option<StoredId>,
 }
 

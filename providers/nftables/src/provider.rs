@@ -1,10 +1,11 @@
 //! The provider.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
-use tagwall_provider::{Applied, Desired, Observed, Orphan, Provider, ProviderError, Refusal, Revision, Steps};
+use tagwall_provider::{Answer, Applied, Desired, Observed, Orphan, Provider, ProviderError, Refusal, Revision, Steps};
 
 use crate::layout::Layout;
 use crate::place;
@@ -69,6 +70,10 @@ impl Nftables {
 impl Provider for Nftables {
     async fn observe(&self) -> Result<Observed, ProviderError> {
         self.worker.ask(Request::Observe).await
+    }
+
+    async fn look_up(&self, address: IpAddr) -> Result<Answer, ProviderError> {
+        self.worker.ask(|reply| Request::LookUp { address, reply }).await
     }
 
     fn place(&self, observed: &Observed, desired: &Desired) -> Result<Steps, Refusal> {

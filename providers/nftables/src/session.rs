@@ -1,11 +1,12 @@
 //! What the worker does with its socket: reads, changes, removals.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use nix::errno::Errno;
 use tagwall_provider::{
-    Applied, Cause, Family, Observed, Operation, Orphan, PerFamily, ProviderError, Revision, Step, Steps,
+    Answer, Applied, Cause, Family, Observed, Operation, Orphan, PerFamily, ProviderError, Revision, Step, Steps,
 };
 
 use crate::error::classified;
@@ -58,6 +59,13 @@ impl Session {
         let revision = observed.revision.clone();
         self.last = Some(Around::new(&self.layout, revision, seen));
         Ok(observed)
+    }
+
+    /// Asks the kernel whether an address lies in our set of its family.
+    pub(crate) fn look_up(&mut self, address: IpAddr) -> Result<Answer, ProviderError> {
+        let Some(set) = self.layout.set(Family::of(address)) else { return Ok(Answer::Outside) };
+        let inside = self.socket.is_inside(set, address).map_err(|error| classified(&error))?;
+        Ok(if inside { Answer::Inside } else { Answer::Outside })
     }
 
     pub(crate) fn apply(&mut self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {

@@ -4,11 +4,12 @@
 //! the network namespace of the thread that creates it and stays there, whatever becomes of that one. It ends
 //! when the provider is dropped.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use tagwall_provider::{Applied, Cause, Observed, Orphan, ProviderError, Revision, Steps};
+use tagwall_provider::{Answer, Applied, Cause, Observed, Orphan, ProviderError, Revision, Steps};
 use tokio::sync::oneshot;
 
 use crate::error::classified;
@@ -24,6 +25,7 @@ type Reply<T> = oneshot::Sender<Result<T, ProviderError>>;
 #[derive(Debug)]
 pub(crate) enum Request {
     Observe(Reply<Observed>),
+    LookUp { address: IpAddr, reply: Reply<Answer> },
     Apply { base: Revision, steps: Steps, reply: Reply<Applied> },
     Withdraw(Reply<Applied>),
     RemoveOrphans { orphans: Vec<Orphan>, reply: Reply<Applied> },
@@ -80,6 +82,9 @@ impl Thread {
             let open = self.session(&mut session);
             match request {
                 Request::Observe(reply) => answer(reply, open.and_then(Session::observe)),
+                Request::LookUp { address, reply } => {
+                    answer(reply, open.and_then(|session| session.look_up(address)));
+                }
                 Request::Apply { base, steps, reply } => {
                     answer(reply, open.and_then(|session| session.apply(&base, &steps)));
                 }

@@ -9,7 +9,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use tagwall_provider::{Applied, PrefixSet, Skeleton, Steps};
+use tagwall_provider::{Applied, Desired, Observed, PrefixSet, Skeleton, Steps};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
@@ -227,25 +227,14 @@ fn failure(class: Class) -> Failure {
 }
 
 fn report(comes: Comes) -> Report {
-    let options = Options {
-        purpose: Purpose::Enforce,
-        overrides: Vec::new(),
-        own_session: None,
-        restores: false,
-        verb: "sync",
-        now: Timestamp::UNIX_EPOCH,
-    };
     let plan = || {
         Box::new(Plan {
-            counters: None,
+            observed: Observed::new(Vec::new(), Skeleton::Intact, ""),
             before: PrefixSet::new(),
+            desired: Desired::listed(PrefixSet::new()),
             after: PrefixSet::new(),
             left: PrefixSet::new(),
-            held: Vec::new(),
             steps: Steps::default(),
-            skeleton: Skeleton::Intact,
-            foreign: Vec::new(),
-            orphans: Vec::new(),
         })
     };
     let outcome = match comes {
@@ -254,7 +243,7 @@ fn report(comes: Comes) -> Report {
         Comes::Transient => Outcome::Failed(failure(Class::Transient)),
         Comes::Lasting => Outcome::Failed(failure(Class::Rejected)),
     };
-    let mut report = Report::new(&options, None);
+    let mut report = Report::new(&Options::new(Purpose::Enforce, Timestamp::UNIX_EPOCH), None);
     report.targets.push(TargetReport::new(&Config::defaults().targets[0], outcome));
     report
 }

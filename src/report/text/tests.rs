@@ -13,14 +13,7 @@ const CONFIG: &str =
     "[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n[targets.edge]\nlists = [\"entra\"]\nnftables = {}";
 
 fn report(purpose: Purpose, outcome: Outcome) -> Report {
-    let options = Options {
-        purpose,
-        overrides: Vec::new(),
-        own_session: None,
-        restores: false,
-        verb: "sync",
-        now: Timestamp::UNIX_EPOCH,
-    };
+    let options = Options::new(purpose, Timestamp::UNIX_EPOCH);
     let published = Published {
         cloud: Cloud::Public,
         change_number: 376,
@@ -46,7 +39,7 @@ async fn planned(stored: &[&str], desired: &[&str]) -> Box<Plan> {
         provider.apply(&observed.revision, &steps).await.unwrap();
     }
     let observed = provider.observe().await.unwrap();
-    Box::new(plan(&provider, &observed, &Desired::listed(set(desired)), Policy::Sync).unwrap())
+    Box::new(plan(&provider, observed, &Desired::listed(set(desired)), Policy::Sync).unwrap())
 }
 
 fn plain(report: &Report, detail: Detail) -> String {
@@ -130,9 +123,9 @@ async fn a_refusal_says_what_how_much_and_how_to_go_on() {
 async fn what_is_not_ours_and_what_is_left_over_is_told() {
     let mut plan = planned(&["192.0.2.0/24"], &["192.0.2.0/24"]).await;
     let theirs = ForeignEffect::Admits(set(&["192.0.2.0/26"]));
-    plan.foreign = vec![Foreign { description: "rule sgr-1 admits 192.0.2.0/26".to_owned(), effect: theirs }];
+    plan.observed.foreign = vec![Foreign { description: "rule sgr-1 admits 192.0.2.0/26".to_owned(), effect: theirs }];
     let mark = OwnerMark::new("test", "old").unwrap();
-    plan.orphans = vec![Orphan { mark, object: "chain old".to_owned(), id: StoredId("old".into()) }];
+    plan.observed.orphans = vec![Orphan { mark, object: "chain old".to_owned(), id: StoredId("old".into()) }];
     let report = report(Purpose::Status, Outcome::InSync(plan));
     insta::assert_snapshot!(plain(&report, Detail::Folded), @r"
     Publication Public, change number 376 of 2025-11-10, 1 day old

@@ -7,7 +7,7 @@ use tagwall_provider::{Desired, Family, IpNet, Limit, PerFamily, PrefixSet, Skel
 use super::world::{OURS, prefix, set};
 
 fn target(most_entries: u64) -> ListTarget {
-    ListTarget { mark: OURS.parse().unwrap(), most_entries, make_room: false }
+    ListTarget { most_entries, ..ListTarget::new(OURS.parse().unwrap()) }
 }
 
 fn list(family: Family, max_entries: u64) -> Form {

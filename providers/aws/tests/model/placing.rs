@@ -3,7 +3,7 @@
 use tagwall_aws::{Call, Group, MOST_RULES_A_CALL, Ports, Source, Target, calls, observe, place};
 use tagwall_provider::{Desired, Family, ForeignEffect, Limit, PrefixSet, Skeleton};
 
-use super::world::{OURS, PORT, World, pass, plan, prefix, set, target};
+use super::world::{self, OURS, PORT, World, pass, plan, prefix, set, target};
 
 /// The rules of each group: prefixes, `!` before what is not ours.
 fn shown(world: &World) -> Vec<String> {
@@ -217,8 +217,7 @@ fn calls_keep_to_their_size_and_a_prefix_to_one_call() {
 
 #[test]
 fn orphans_are_of_our_owner_and_of_no_configured_target() {
-    let mut target = of_quota(8);
-    target.configured.push("tagwall:edge/mail".parse().unwrap());
+    let target = of_quota(8);
     let mut world = World::new(2, 8);
     for mark in ["tagwall:edge/gone", "tagwall:edge/mail", "tagwall:core/gone"] {
         world.put_prefix(0, prefix(&format!("192.0.2.{}/32", mark.len())), PORT, Some(mark));
@@ -228,6 +227,33 @@ fn orphans_are_of_our_owner_and_of_no_configured_target() {
     let orphans: Vec<String> =
         observed.orphans.iter().map(|orphan| format!("{}: {}", orphan.mark, orphan.object)).collect();
     assert_eq!(orphans, ["tagwall:edge/gone: 1 rules of sg-0", "tagwall:edge/web: 1 rules of sg-1"]);
+}
+
+/// A target that was renamed: everything stands there under its old name, and no room is left beside it.
+#[test]
+fn what_a_renamed_target_left_is_taken_over() {
+    let (mut world, target) = (World::new(2, 4), of_quota(4));
+    for (group, text) in [(0, "192.0.2.0/25"), (0, "198.51.100.0/24"), (1, "203.0.113.0/25"), (1, "203.0.113.192/26")] {
+        world.put_prefix(group, prefix(text), PORT, Some(world::GONE));
+        world.put_prefix(
+            group,
+            prefix(&format!("192.0.2.{}/32", 200 + 2 * world.groups[group].rules.len())),
+            PORT,
+            None,
+        );
+    }
+    let wanted = set(&["192.0.2.0/25", "198.51.100.0/24", "203.0.113.0/25"]);
+    let renamed = pass(&mut world, &target, &wanted).unwrap();
+    assert!(renamed.calls.iter().all(|call| matches!(call, Call::Tag { .. })), "{:?}", renamed.calls);
+    assert_eq!((renamed.calls.len(), world.admitted(&[PORT])), (2, wanted));
+    // What nobody wants under the new name is still an orphan.
+    let orphans: Vec<String> = world.observe(&target).orphans.into_iter().map(|orphan| orphan.object).collect();
+    assert_eq!(orphans, ["1 rules of sg-1"]);
+    // The negative control: another configured target's is not ours to take.
+    let (mut world, target) = (World::new(1, 1), of_quota(1));
+    world.put_prefix(0, prefix("192.0.2.0/25"), PORT, Some("tagwall:edge/mail"));
+    let planned = plan(&world, &target, &set(&["192.0.2.0/25"])).unwrap();
+    assert!(planned.calls.is_empty(), "{:?}", planned.calls);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use tagwall_aws::widen::{Bounds, MOST_WORK, WidenError, Widened, widen};
+use tagwall_provider::widen::{Bounds, MOST_WORK, WidenError, Widened, widen};
 use tagwall_provider::{AddressCount, Family, IpNet, PrefixSet};
 
 use super::data;

@@ -6,10 +6,13 @@ use tagwall_aws::{Call, Group, MOST_RULES_A_CALL, Ports, Rule, Source, Target};
 use tagwall_provider::{Desired, Family, IpNet, Observed, PrefixSet, Refusal, Steps, StoredId};
 
 pub(crate) const OURS: &str = "tagwall:edge/web";
+/// A target of our owner that is configured no more, as after a renaming.
+pub(crate) const GONE: &str = "tagwall:edge/gone";
 pub(crate) const PORT: Ports = Ports::tcp(8443, 8443);
 
 pub(crate) fn target(ports: &[Ports]) -> Target {
-    Target { quota: 8, ..Target::new(OURS.parse().unwrap(), ports.to_vec()) }
+    let configured = ["tagwall:edge/mail", OURS].map(|mark| mark.parse().unwrap()).to_vec();
+    Target { quota: 8, configured, ..Target::new(OURS.parse().unwrap(), ports.to_vec()) }
 }
 
 pub(crate) fn prefix(text: &str) -> IpNet {
@@ -149,11 +152,22 @@ impl World {
         sum
     }
 
-    /// What is not ours.
+    /// What is not ours, and was not left to us.
     pub(crate) fn foreign(&self) -> Vec<Vec<Rule>> {
-        let ours = |rule: &Rule| rule.tag.as_deref().or(rule.description.as_deref()) == Some(OURS);
+        let ours = |rule: &Rule| matches!(rule.tag.as_deref().or(rule.description.as_deref()), Some(OURS | GONE));
         let foreign = |group: &Group| group.rules.iter().filter(|rule| !ours(rule)).cloned().collect();
         self.groups.iter().map(foreign).collect()
+    }
+
+    /// What was left to us and is neither untouched nor taken over for somebody who is wanted.
+    fn mistaken(&self, before: &Self, wanted: &PrefixSet) -> Option<Rule> {
+        let of = |world: &Self| -> Vec<Rule> { world.groups.iter().flat_map(|group| group.rules.clone()).collect() };
+        let (then, now) = (of(before), of(self));
+        then.into_iter().filter(|rule| rule.tag.as_deref() == Some(GONE)).find(|rule| {
+            let taken = Rule { tag: Some(OURS.to_owned()), ..rule.clone() };
+            let is_wanted = matches!(rule.source, Source::Prefix(prefix) if wanted.covers(prefix));
+            !(now.contains(rule) || is_wanted && now.contains(&taken))
+        })
     }
 
     pub(crate) fn observe(&self, target: &Target) -> Observed {
@@ -178,7 +192,7 @@ pub(crate) fn plan(world: &World, target: &Target, wanted: &PrefixSet) -> Result
 /// nobody wants, nothing foreign moves, no call is refused (over quota, a duplicate, a rule that is not there).
 pub(crate) fn pass(world: &mut World, target: &Target, wanted: &PrefixSet) -> Result<Pass, Refusal> {
     let before = world.admitted(&target.ports);
-    let foreign = world.foreign();
+    let (foreign, then) = (world.foreign(), world.clone());
     let planned = plan(world, target, wanted)?;
     for call in &planned.calls {
         world.make(call).unwrap_or_else(|error| panic!("{error}: {call:?}"));
@@ -188,6 +202,7 @@ pub(crate) fn pass(world: &mut World, target: &Target, wanted: &PrefixSet) -> Re
         let strange = now.difference(&before.union(wanted));
         assert!(strange.is_empty(), "{strange} came with {call:?}");
         assert_eq!(world.foreign(), foreign, "{call:?}");
+        assert_eq!(world.mistaken(&then, wanted), None, "{call:?}");
     }
     check_reached(world, target, wanted);
     Ok(planned)

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -19,6 +21,8 @@ impl Authority {
         let authority_key = KeyPair::generate().expect("a key is made from random numbers");
         let mut authority = CertificateParams::new(Vec::new()).expect("no names are no wrong names");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate whose issuer has its own name for a self-signed one.
+        authority.distinguished_name.push(DnType::CommonName, "fake-arm authority");
         // Python's ssl asks for the key usage that signs certificates.
         authority.key_usages =
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
@@ -27,6 +31,7 @@ impl Authority {
         let key = KeyPair::generate().expect("a key is made from random numbers");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut server = CertificateParams::new(names).expect("these are names");
+        server.distinguished_name.push(DnType::CommonName, "fake-arm");
         server.use_authority_key_identifier_extension = true;
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -264,7 +264,8 @@ impl Request<'_> {
         match &operation.what {
             What::DeleteGroup | What::DeleteRule => {
                 let answer = self.name_removal(Some(&operation));
-                Ok(Answer { status: 204, ..answer })
+                // As recorded, though there is nothing.
+                Ok(Answer { status: 204, ..answer }.with("Content-Type", "application/json; charset=utf-8"))
             }
             What::PutGroup => self.read_group(&operation.nsg),
             What::PutRule(rule) => self.read_rule(&operation.nsg, rule),

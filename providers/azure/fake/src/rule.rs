@@ -16,6 +16,13 @@ pub struct Rule {
 pub(crate) const LISTS: [&str; 4] =
     ["sourcePortRanges", "destinationPortRanges", "sourceAddressPrefixes", "destinationAddressPrefixes"];
 
+/// Words that are taken in any case and shown in this one.
+pub(crate) const WORDS: [(&str, &[&str]); 3] = [
+    ("protocol", &["Tcp", "Udp", "Icmp", "Esp", "Ah", "*"]),
+    ("access", &["Allow", "Deny"]),
+    ("direction", &["Inbound", "Outbound"]),
+];
+
 impl Rule {
     /// A rule of these properties.
     ///
@@ -50,6 +57,13 @@ impl Rule {
         // An explicit null is a field that was not sent, and so is an empty list, which answers show in its place.
         let shown_empty = |field: &str, value: &Value| LISTS.contains(&field) && *value == json!([]);
         properties.retain(|field, value| !(value.is_null() || shown_empty(field, value)));
+        for (field, words) in WORDS {
+            if let Some(Value::String(text)) = properties.get_mut(field)
+                && let Some(word) = words.iter().find(|word| word.eq_ignore_ascii_case(text))
+            {
+                (*word).clone_into(text);
+            }
+        }
         Some(Self { name: name.to_owned(), properties })
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::address::Address;
 use crate::answer::Answer;
-use crate::rule::Rule;
+use crate::rule::{Rule, WORDS};
 
 /// What the rules of one NSG are held against.
 pub(crate) struct Limits<'a> {
@@ -147,9 +147,9 @@ struct Check<'a> {
 impl Check<'_> {
     fn all(&self) -> Verdict {
         self.types()?;
-        self.one_of("protocol", "Protocol", &["Tcp", "Udp", "Icmp", "Esp", "Ah", "*"])?;
-        self.one_of("access", "Access", &["Allow", "Deny"])?;
-        self.one_of("direction", "Direction", &["Inbound", "Outbound"])?;
+        for ((field, words), title) in WORDS.iter().zip(["Protocol", "Access", "Direction"]) {
+            self.one_of(field, title, words)?;
+        }
         let priority = self.rule.priority().unwrap_or(0);
         if !(100..=4096).contains(&priority) {
             let text =

@@ -82,6 +82,18 @@ impl Writer {
         self.put(kind, &value.to_be_bytes());
     }
 
+    /// One key of a set, to be asked for.
+    pub(crate) fn put_key(&mut self, set: SetName<'_>, address: IpAddr) {
+        self.put_text(attr::ELEMENTS_TABLE, set.table);
+        self.put_text(attr::ELEMENTS_SET, set.set);
+        let list = self.nest(attr::ELEMENTS_LIST);
+        match address {
+            IpAddr::V4(address) => write_element(self, &address.octets(), 0),
+            IpAddr::V6(address) => write_element(self, &address.octets(), 0),
+        }
+        self.close(&list);
+    }
+
     /// An attribute with a text that ends in a zero byte.
     pub(crate) fn put_text(&mut self, kind: u16, value: &str) {
         let mut bytes = Vec::with_capacity(value.len() + 1);

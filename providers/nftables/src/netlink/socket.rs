@@ -4,6 +4,7 @@
 //! is open (no CLOEXEC), and it sends a transaction page by page, which commits nothing and may report success.
 
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -13,7 +14,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::message::{Batch, Writer, request};
+use super::message::{Batch, SetName, Writer, request};
 use super::parse::{self, Malformed, Message, messages};
 use super::wire::{self, msg};
 use crate::ffi;
@@ -164,8 +165,23 @@ impl Socket {
                 },
                 _ => each(message)?,
             }
-            Ok((message.flags & wire::MULTI == 0).then_some(Ok(dump)))
+            Ok((message.flags & wire::MULTI == 0 && flags & wire::ACK == 0).then_some(Ok(dump)))
         })
+    }
+
+    /// Whether an address lies in an interval of a set, as `nft get element` asks. Where there is no set it lies in none.
+    pub(crate) fn is_inside(&mut self, set: SetName<'_>, address: IpAddr) -> Result<bool, NetlinkError> {
+        let fill = |writer: &mut Writer| writer.put_key(set, address);
+        let mut found = false;
+        let each = |message: &Message<'_>| {
+            found |= message.table_message() == Some(msg::NEW_ELEMENT);
+            Ok(())
+        };
+        // Linux 6.18 answers some such questions with nothing at all; an acknowledgement always comes.
+        match self.ask("look an address up", msg::GET_ELEMENT, wire::ACK, set.family, fill, each) {
+            Err(NetlinkError::Refused { errno: Errno::ENOENT, .. }) => Ok(false),
+            asked => asked.map(|_| found),
+        }
     }
 
     /// Begins a transaction whose messages this socket will recognise the answers to.

@@ -11,6 +11,7 @@ mod drift;
 mod extremes;
 mod foreign;
 mod fragments;
+mod lookups;
 mod names;
 mod others;
 mod packets;

@@ -130,6 +130,39 @@ fn a_third_party_edits_between_read_and_write() {
 }
 
 #[test]
+fn a_third_party_removes() {
+    let rig = Rig::new();
+    rig.put_rule_whole("ours", body(200));
+    let edit = Edit::DeleteRule { nsg: hub(), rule: "OURS".to_owned() };
+    rig.arm.fault(Fault::new("GET", "securityRules/ours", FaultKind::Before(edit)));
+    rig.get(&rule_path("ours")).expect_error(404, "NotFound");
+    rig.arm.fault(Fault::new("PUT", "securityRules/ours", FaultKind::Before(Edit::DeleteNsg { nsg: hub() })));
+    rig.put_rule("ours", body(200)).expect_error(404, "ParentResourceNotFound");
+}
+
+#[test]
+fn one_operation_may_be_longer_than_others() {
+    let rig = Rig::new();
+    rig.arm.fault(Fault::new("PUT", "", FaultKind::Polls(5)).nth(2));
+    for (priority, expect) in [(200, 1), (201, 5), (202, 1)] {
+        assert_eq!(rig.poll(&rig.put_rule("ours", body(priority)).operation()).0, expect);
+    }
+}
+
+#[test]
+fn tokens_may_be_late_too() {
+    let rig = Rig::new();
+    let form =
+        [("grant_type", "client_credentials"), ("client_id", "me"), ("client_secret", "s"), ("scope", "x/.default")];
+    // A fault without a path is one of Resource Manager's.
+    rig.arm.fault(Fault::new("", "", FaultKind::internal()));
+    rig.post_form("/tenant/oauth2/v2.0/token", &form).expect(200);
+    rig.arm.fault(Fault::new("POST", "/oauth2/", FaultKind::unavailable(None)));
+    rig.post_form("/tenant/oauth2/v2.0/token", &form).expect(503);
+    rig.post_form("/tenant/oauth2/v2.0/token", &form).expect(200);
+}
+
+#[test]
 fn a_read_may_lag() {
     let rig = Rig::new();
     rig.put_rule_whole("ours", body(200));

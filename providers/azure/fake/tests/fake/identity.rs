@@ -121,6 +121,13 @@ fn a_managed_identity_gets_a_token() {
 }
 
 #[test]
+fn a_workflow_gets_an_assertion() {
+    let rig = Rig::new();
+    let reply = rig.get("/github/token?audience=api%3A%2F%2FAzureADTokenExchange").expect(200);
+    assert!(reply.body["value"].is_string());
+}
+
+#[test]
 fn nothing_but_managed_identities_answers_in_the_clear() {
     let rig = Rig::new();
     let plain = rig.arm.url().replace("https", "http");

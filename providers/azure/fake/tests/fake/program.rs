@@ -38,7 +38,7 @@ impl Program {
         Self { child, folder, runtime, http, url }
     }
 
-    fn call(&self, method: &str, path: &str, token: &str, body: Value) -> (u16, Value) {
+    fn call(&self, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
         let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.url)).bearer_auth(token);
         let request = request.header("content-type", "application/json").body(body.to_string());
         self.runtime.block_on(async {
@@ -49,7 +49,7 @@ impl Program {
     }
 
     #[track_caller]
-    fn control(&self, method: &str, path: &str, body: Value) -> Value {
+    fn control(&self, method: &str, path: &str, body: &Value) -> Value {
         let (status, body) = self.call(method, &format!("/_control/{path}"), "", body);
         assert_eq!(status, 200, "{body}");
         body
@@ -75,37 +75,37 @@ impl Drop for Program {
 fn the_program_is_controlled_and_keeps_its_state() {
     let nsg = json!({"subscription": "sub", "resource_group": "net", "name": "hub"});
     let program = Program::start(tempfile::tempdir().unwrap());
-    program.control("PUT", "state", json!({"nsgs": [nsg]}));
-    let token = program.control("POST", "token?seconds=60", json!({}))["access_token"].as_str().unwrap().to_owned();
+    program.control("PUT", "state", &json!({"nsgs": [nsg]}));
+    let token = program.control("POST", "token?seconds=60", &json!({}))["access_token"].as_str().unwrap().to_owned();
     let version = "?api-version=2024-03-01";
-    let put = |priority| program.call("PUT", &format!("{}{version}", rule_path("ours")), &token, body(priority));
+    let put = |priority| program.call("PUT", &format!("{}{version}", rule_path("ours")), &token, &body(priority));
 
-    program.control("PUT", "behaviour", json!({"polls": 0}));
-    assert_eq!(program.control("GET", "behaviour", json!({}))["polls"], json!(0));
+    program.control("PUT", "behaviour", &json!({"polls": 0}));
+    assert_eq!(program.control("GET", "behaviour", &json!({}))["polls"], json!(0));
     let kind = json!({"status": {"status": 429, "code": "TooManyRequests", "retry_after": 3}});
-    program.control("POST", "fault", json!({"method": "PUT", "kind": kind}));
-    program.control("POST", "fault", json!({"method": "PUT", "nth": 2, "kind": "cut-after"}));
+    program.control("POST", "fault", &json!({"method": "PUT", "kind": kind}));
+    program.control("POST", "fault", &json!({"method": "PUT", "nth": 2, "kind": "cut-after"}));
     assert_eq!(put(200).0, 429);
-    assert_eq!(program.control("GET", "faults", json!({})), json!({"left": 1}));
-    program.control("DELETE", "faults", json!({}));
+    assert_eq!(program.control("GET", "faults", &json!({})), json!({"left": 1}));
+    program.control("DELETE", "faults", &json!({}));
     assert_eq!(put(200).0, 201);
 
     let rule = json!({"name": "theirs", "properties": body(300)["properties"]});
-    program.control("POST", "edit", json!({"put-rule": {"nsg": nsg, "rule": rule}}));
-    let shown = program.call("GET", &format!("{GROUP}{version}"), &token, Value::Null).1;
+    program.control("POST", "edit", &json!({"put-rule": {"nsg": nsg, "rule": rule}}));
+    let shown = program.call("GET", &format!("{GROUP}{version}"), &token, &Value::Null).1;
     assert_eq!(shown["properties"]["securityRules"].as_array().unwrap().len(), 2);
-    let states = program.control("GET", "states?subscription=sub&resource_group=net&name=hub", json!({}));
+    let states = program.control("GET", "states?subscription=sub&resource_group=net&name=hub", &json!({}));
     assert_eq!(states.as_array().unwrap().last().unwrap()["rules"].as_array().unwrap().len(), 2);
-    let log = program.control("GET", "exchanges", json!({}));
+    let log = program.control("GET", "exchanges", &json!({}));
     let statuses: Vec<i64> = log.as_array().unwrap().iter().map(|one| one["status"].as_i64().unwrap()).collect();
     assert_eq!(statuses, [429, 201, 200]);
-    program.control("DELETE", "exchanges", json!({}));
-    assert_eq!(program.control("GET", "exchanges", json!({})), json!([]));
-    program.control("POST", "advance?seconds=61", json!({}));
+    program.control("DELETE", "exchanges", &json!({}));
+    assert_eq!(program.control("GET", "exchanges", &json!({})), json!([]));
+    program.control("POST", "advance?seconds=61", &json!({}));
     assert_eq!(put(201).0, 401);
 
     let program = Program::start(program.stop());
-    let state = program.control("GET", "state", json!({}));
+    let state = program.control("GET", "state", &json!({}));
     assert_eq!(state["nsgs"][0]["rules"].as_array().unwrap().len(), 2);
 }
 
@@ -119,7 +119,7 @@ fn mistakes_of_the_control_are_told() {
         ("PUT", "behaviour", json!({"no_such_switch": true})),
         ("POST", "advance", json!({})),
     ] {
-        let (status, answer) = program.call(method, &format!("/_control/{path}"), "", body);
+        let (status, answer) = program.call(method, &format!("/_control/{path}"), "", &body);
         assert_eq!(status, 400, "{path}: {answer}");
     }
 }

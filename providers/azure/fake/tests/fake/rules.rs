@@ -7,7 +7,7 @@ use crate::support::{Rig, body, foreign};
 
 /// Puts the usual rule with some fields changed; null takes one out. `expect` is the code of 400, or empty.
 #[track_caller]
-fn check(changes: Value, expect: &str) {
+fn check(changes: &Value, expect: &str) {
     let rig = Rig::new();
     let mut body = body(200);
     for (field, value) in changes.as_object().unwrap() {
@@ -25,7 +25,7 @@ fn check(changes: Value, expect: &str) {
 
 #[test]
 fn the_usual_rule_is_taken() {
-    check(json!({}), "");
+    check(&json!({}), "");
 }
 
 #[test]
@@ -33,32 +33,45 @@ fn priorities_are_100_to_4096() {
     for (priority, expect) in
         [(99, "SecurityRuleInvalidPriority"), (100, ""), (4096, ""), (4097, "SecurityRuleInvalidPriority")]
     {
-        check(json!({"priority": priority}), expect);
+        check(&json!({"priority": priority}), expect);
     }
-    check(json!({"priority": null}), "SecurityRuleInvalidPriority");
-    check(json!({"priority": "200"}), "InvalidRequestFormat");
-    check(json!({"priority": 200.5}), "InvalidRequestFormat");
+    check(&json!({"priority": null}), "SecurityRuleInvalidPriority");
+    check(&json!({"priority": "200"}), "InvalidRequestFormat");
+    check(&json!({"priority": 200.5}), "InvalidRequestFormat");
 }
 
 #[test]
 fn required_fields_are_required() {
-    check(json!({"protocol": null}), "SecurityRuleInvalidProtocol");
-    check(json!({"protocol": "Sctp"}), "SecurityRuleInvalidProtocol");
-    check(json!({"protocol": "TCP"}), "");
-    check(json!({"access": null}), "SecurityRuleInvalidAccess");
-    check(json!({"access": "Reject"}), "SecurityRuleInvalidAccess");
-    check(json!({"direction": null}), "SecurityRuleInvalidDirection");
-    check(json!({"sourcePortRange": null}), "SecurityRuleParametersMissing");
-    check(json!({"destinationPortRange": null}), "SecurityRuleParametersMissing");
-    check(json!({"sourceAddressPrefixes": null}), "SecurityRuleParametersMissing");
-    check(json!({"sourceAddressPrefixes": []}), "SecurityRuleParametersMissing");
-    check(json!({"destinationAddressPrefix": null}), "SecurityRuleParametersMissing");
+    check(&json!({"protocol": null}), "SecurityRuleInvalidProtocol");
+    check(&json!({"protocol": "Sctp"}), "SecurityRuleInvalidProtocol");
+    check(&json!({"protocol": "TCP"}), "");
+    check(&json!({"access": null}), "SecurityRuleInvalidAccess");
+    check(&json!({"access": "Reject"}), "SecurityRuleInvalidAccess");
+    check(&json!({"direction": null}), "SecurityRuleInvalidDirection");
+    check(&json!({"sourcePortRange": null}), "SecurityRuleParametersMissing");
+    check(&json!({"destinationPortRange": null}), "SecurityRuleParametersMissing");
+    check(&json!({"sourceAddressPrefixes": null}), "SecurityRuleParametersMissing");
+    check(&json!({"sourceAddressPrefixes": []}), "SecurityRuleParametersMissing");
+    check(&json!({"destinationAddressPrefix": null}), "SecurityRuleParametersMissing");
+}
+
+#[test]
+fn words_are_shown_in_one_case() {
+    let rig = Rig::new();
+    let mut body = body(200);
+    body["properties"]["protocol"] = json!("TCP");
+    body["properties"]["direction"] = json!("inbound");
+    let shown = rig.put_rule("ours", body).expect(201).body;
+    assert_eq!(
+        (&shown["properties"]["protocol"], &shown["properties"]["direction"]),
+        (&json!("Tcp"), &json!("Inbound"))
+    );
 }
 
 #[test]
 fn a_description_has_140_characters() {
-    check(json!({"description": "ä".repeat(140)}), "");
-    check(json!({"description": "ä".repeat(141)}), "SecurityRuleInvalidDescription");
+    check(&json!({"description": "ä".repeat(140)}), "");
+    check(&json!({"description": "ä".repeat(141)}), "SecurityRuleInvalidDescription");
 }
 
 #[test]
@@ -67,14 +80,14 @@ fn ports_are_ports() {
         [("0", ""), ("65535", ""), ("1-2", ""), ("*", ""), ("65536", "x"), ("2-1", "x"), ("80,81", "x"), ("http", "x")]
     {
         check(
-            json!({"destinationPortRange": port}),
+            &json!({"destinationPortRange": port}),
             if expect.is_empty() { "" } else { "SecurityRuleInvalidPortRange" },
         );
     }
-    check(json!({"destinationPortRange": null, "destinationPortRanges": ["80", "8000-8443"]}), "");
+    check(&json!({"destinationPortRange": null, "destinationPortRanges": ["80", "8000-8443"]}), "");
     let list = json!({"destinationPortRange": null, "destinationPortRanges": ["80", "*"]});
-    check(list, "SecurityRuleParameterContainsInvalidPortRanges");
-    check(json!({"destinationPortRanges": ["80"]}), "SecurityRuleParametersConflict");
+    check(&list, "SecurityRuleParameterContainsInvalidPortRanges");
+    check(&json!({"destinationPortRanges": ["80"]}), "SecurityRuleParametersConflict");
 }
 
 #[test]
@@ -83,17 +96,17 @@ fn addresses_are_prefixes() {
         [("192.0.2.0/24", ""), ("192.0.2.7", ""), ("192.0.2.7/24", "x"), ("192.0.2.0/33", "x"), ("NoSuchTag", "x")]
     {
         let expect = if expect.is_empty() { "" } else { "SecurityRuleInvalidAddressPrefix" };
-        check(json!({"sourceAddressPrefixes": [prefix]}), expect);
+        check(&json!({"sourceAddressPrefixes": [prefix]}), expect);
     }
 }
 
 #[test]
 fn tags_and_the_star_stand_alone() {
     for value in ["*", "Internet", "AzureActiveDirectory", "Storage.WestEurope"] {
-        check(json!({"sourceAddressPrefixes": null, "sourceAddressPrefix": value}), "");
-        check(json!({"sourceAddressPrefixes": [value]}), "SecurityRuleParameterContainsUnsupportedValue");
+        check(&json!({"sourceAddressPrefixes": null, "sourceAddressPrefix": value}), "");
+        check(&json!({"sourceAddressPrefixes": [value]}), "SecurityRuleParameterContainsUnsupportedValue");
         check(
-            json!({"sourceAddressPrefixes": ["192.0.2.0/24", value]}),
+            &json!({"sourceAddressPrefixes": ["192.0.2.0/24", value]}),
             "SecurityRuleParameterContainsUnsupportedValue",
         );
     }
@@ -101,33 +114,33 @@ fn tags_and_the_star_stand_alone() {
 
 #[test]
 fn singular_and_plural_never_stand_together() {
-    check(json!({"sourceAddressPrefix": "203.0.113.0/24"}), "SecurityRuleParametersConflict");
+    check(&json!({"sourceAddressPrefix": "203.0.113.0/24"}), "SecurityRuleParametersConflict");
     // As the list is shown empty beside a singular value, so it may be sent.
-    check(json!({"sourceAddressPrefixes": [], "sourceAddressPrefix": "203.0.113.0/24"}), "");
+    check(&json!({"sourceAddressPrefixes": [], "sourceAddressPrefix": "203.0.113.0/24"}), "");
     let group = json!([{"id": "/subscriptions/sub/x"}]);
-    check(json!({"sourceApplicationSecurityGroups": group}), "SecurityRuleParametersConflict");
-    check(json!({"sourceAddressPrefixes": null, "sourceApplicationSecurityGroups": group}), "");
+    check(&json!({"sourceApplicationSecurityGroups": group}), "SecurityRuleParametersConflict");
+    check(&json!({"sourceAddressPrefixes": null, "sourceApplicationSecurityGroups": group}), "");
     let many: Vec<Value> = (0..11).map(|index| json!({"id": format!("/subscriptions/sub/{index}")})).collect();
     let code = "NumberOfApplicationSecurityGroupsReferencedInSecurityRuleLimitReached";
-    check(json!({"sourceAddressPrefixes": null, "sourceApplicationSecurityGroups": many}), code);
+    check(&json!({"sourceAddressPrefixes": null, "sourceApplicationSecurityGroups": many}), code);
 }
 
 #[test]
 fn a_rule_holds_one_family() {
     let code = "ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies";
-    check(json!({"sourceAddressPrefixes": ["2001:db8::/48", "2001:db8:1::/48"]}), "");
-    check(json!({"sourceAddressPrefixes": ["192.0.2.0/24", "2001:db8::/48"]}), code);
-    check(json!({"sourceAddressPrefixes": ["192.0.2.0/24"], "destinationAddressPrefix": "2001:db8::/48"}), code);
-    check(json!({"sourceAddressPrefixes": ["192.0.2.0/24"], "destinationAddressPrefix": "203.0.113.0/24"}), "");
+    check(&json!({"sourceAddressPrefixes": ["2001:db8::/48", "2001:db8:1::/48"]}), "");
+    check(&json!({"sourceAddressPrefixes": ["192.0.2.0/24", "2001:db8::/48"]}), code);
+    check(&json!({"sourceAddressPrefixes": ["192.0.2.0/24"], "destinationAddressPrefix": "2001:db8::/48"}), code);
+    check(&json!({"sourceAddressPrefixes": ["192.0.2.0/24"], "destinationAddressPrefix": "203.0.113.0/24"}), "");
 }
 
 #[test]
 fn prefixes_of_a_rule_do_not_overlap() {
     let code = "OverlappingSubnetsNotPermittedInSecurityRule";
-    check(json!({"sourceAddressPrefixes": ["192.0.2.0/25", "192.0.2.128/25"]}), "");
-    check(json!({"sourceAddressPrefixes": ["192.0.2.128/25", "198.51.100.0/24", "192.0.2.0/24"]}), code);
-    check(json!({"sourceAddressPrefixes": ["192.0.2.0/25", "192.0.2.0/25"]}), code);
-    check(json!({"sourceAddressPrefixes": ["192.0.2.0-192.0.2.9", "192.0.2.9"]}), code);
+    check(&json!({"sourceAddressPrefixes": ["192.0.2.0/25", "192.0.2.128/25"]}), "");
+    check(&json!({"sourceAddressPrefixes": ["192.0.2.128/25", "198.51.100.0/24", "192.0.2.0/24"]}), code);
+    check(&json!({"sourceAddressPrefixes": ["192.0.2.0/25", "192.0.2.0/25"]}), code);
+    check(&json!({"sourceAddressPrefixes": ["192.0.2.0-192.0.2.9", "192.0.2.9"]}), code);
     // Of two rules they may.
     let rig = Rig::new();
     rig.put_rule_whole("one", body(200));

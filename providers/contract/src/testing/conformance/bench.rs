@@ -2,7 +2,7 @@
 
 use super::pass::{Pass, PassError, pass};
 use crate::testing::rig::{Act, Fault, NotApplicable, Rig, Target};
-use crate::{Desired, ForeignEffect, Observed, PrefixSet, Provider, ProviderError, Skeleton, Steps};
+use crate::{Desired, Foreign, Observed, PrefixSet, Provider, ProviderError, Skeleton, Steps};
 
 /// Why a case stops before its end.
 #[derive(Debug)]
@@ -201,11 +201,7 @@ impl<'a> Bench<'a> {
     /// The target admits what is wanted, but for what somebody else's entries admit already.
     pub(super) async fn check_reached(&mut self, target: Target, wanted: &PrefixSet, seen: &Observed) -> Verdict {
         let admitted = self.rig.admitted(target).await;
-        let by_others = seen.foreign.iter().filter_map(|foreign| match &foreign.effect {
-            ForeignEffect::Admits(prefixes) => Some(prefixes),
-            _ => None,
-        });
-        let by_others = by_others.fold(PrefixSet::new(), |sum, prefixes| sum.union(prefixes));
+        let by_others = Foreign::admitted(&seen.foreign);
         let (missing, surplus) = (wanted.difference(&admitted).difference(&by_others), admitted.difference(wanted));
         ensure!(missing.is_empty(), "{} should be admitted and is not", few(&missing));
         ensure!(surplus.is_empty(), "{} is admitted and should not be", few(&surplus));

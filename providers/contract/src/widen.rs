@@ -13,7 +13,7 @@
 //! from the second), so nothing shorter than trying every i will do. With n leaves and at most N prefixes that takes
 //! less than 2nN steps, and memory for the choices of n times the width of an address at most.
 
-use tagwall_provider::{AddressCount, AddressRange, Family, IpNet, PrefixSet};
+use crate::{AddressCount, AddressRange, Family, IpNet, PrefixSet};
 
 /// The most steps that are tried: a few hundred milliseconds. AzureCloud (10,000 prefixes) in 1,000 is a tenth of it.
 pub const MOST_WORK: u64 = 100_000_000;

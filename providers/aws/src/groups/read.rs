@@ -1,0 +1,150 @@
+//! Rules as EC2 lists them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{Filter, SecurityGroupRule};
+use tagwall_provider::{Cause, Family, IpNet, ProviderError, StoredId};
+
+use crate::client::Connection;
+use crate::rule::{Group, Ports, Protocol, Rule, Source, TAG_KEY};
+
+/// How many rules or groups a page holds; EC2 takes up to 1000.
+const PAGE: i32 = 1000;
+/// How many values a filter takes.
+const VALUES_OF_A_FILTER: usize = 200;
+
+/// The groups with all their inbound rules, in the order of their names.
+///
+/// # Errors
+/// [`ProviderError::Rejected`] where one does not exist: without rules it would look empty.
+pub(super) async fn groups(connection: &Connection, names: &[String]) -> Result<Vec<Group>, ProviderError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let asked = connection.ec2.describe_security_groups().set_group_ids(Some(names.to_vec()));
+    connection.call("ec2:DescribeSecurityGroups", asked.send()).await?;
+    rules(connection, names).await
+}
+
+/// The groups with all their inbound rules; one that does not exist has none.
+pub(super) async fn rules(connection: &Connection, names: &[String]) -> Result<Vec<Group>, ProviderError> {
+    let mut rows = Vec::new();
+    for names in names.chunks(VALUES_OF_A_FILTER) {
+        rows.extend(list(connection, "group-id", names).await?);
+    }
+    let mut sorted = sort(connection, rows).await?;
+    Ok(names.iter().map(|id| Group { id: id.clone(), rules: sorted.remove(id).unwrap_or_default() }).collect())
+}
+
+/// The rules of other groups that carry the owner's mark in their tag.
+pub(super) async fn elsewhere(
+    connection: &Connection,
+    owner: &str,
+    ours: &[String],
+) -> Result<Vec<Group>, ProviderError> {
+    // An owner's name has no character that a filter would read as a wildcard.
+    let marked = format!("tagwall:{owner}/*");
+    let mut rows = list(connection, &format!("tag:{TAG_KEY}"), &[marked]).await?;
+    rows.retain(|row| !row.group_id.as_ref().is_some_and(|group| ours.contains(group)));
+    let sorted = sort(connection, rows).await?;
+    Ok(sorted.into_iter().map(|(id, rules)| Group { id, rules }).collect())
+}
+
+async fn list(
+    connection: &Connection,
+    filter: &str,
+    values: &[String],
+) -> Result<Vec<SecurityGroupRule>, ProviderError> {
+    let filter = Filter::builder().name(filter).set_values(Some(values.to_vec())).build();
+    let asked = connection.ec2.describe_security_group_rules().filters(filter);
+    let pages = asked.into_paginator().page_size(PAGE).items().send();
+    let rows = connection.call("ec2:DescribeSecurityGroupRules", pages.collect::<Result<Vec<_>, _>>());
+    Ok(rows.await?)
+}
+
+/// Inbound rules by group.
+async fn sort(
+    connection: &Connection,
+    rows: Vec<SecurityGroupRule>,
+) -> Result<BTreeMap<String, Vec<Rule>>, ProviderError> {
+    let inbound = rows.into_iter().filter(|row| !row.is_egress.unwrap_or_default());
+    let inbound: Vec<SecurityGroupRule> = inbound.collect();
+    let named: BTreeSet<&str> = inbound.iter().filter_map(|row| row.prefix_list_id.as_deref()).collect();
+    let weights = if named.is_empty() { BTreeMap::new() } else { weights(connection, &named).await? };
+    let mut sorted: BTreeMap<String, Vec<Rule>> = BTreeMap::new();
+    for row in inbound {
+        let rule = rule(&row, &weights).ok_or_else(|| unreadable(&row))?;
+        sorted.entry(row.group_id.unwrap_or_default()).or_default().push(rule);
+    }
+    // However EC2 orders them, one state is read as one.
+    sorted.values_mut().for_each(|rules| rules.sort_by(|one, other| one.id.cmp(&other.id)));
+    Ok(sorted)
+}
+
+fn unreadable(row: &SecurityGroupRule) -> ProviderError {
+    let id = row.security_group_rule_id.as_deref().unwrap_or("without an id");
+    ProviderError::rejected(Cause::new(format!("EC2 listed a rule that cannot be read: {id}")))
+}
+
+/// What a prefix list weighs, and the family of its entries.
+type Weight = (Option<Family>, u64);
+
+async fn weights(connection: &Connection, named: &BTreeSet<&str>) -> Result<BTreeMap<String, Weight>, ProviderError> {
+    let lists = crate::lists::read::all(connection).await?;
+    let weight = |list: &aws_sdk_ec2::types::ManagedPrefixList| {
+        let family = match list.address_family() {
+            Some("IPv4") => Some(Family::V4),
+            Some("IPv6") => Some(Family::V6),
+            _ => None,
+        };
+        let entries = list.max_entries().and_then(|most| u64::try_from(most).ok());
+        (family, entries.unwrap_or_else(|| weight_of_amazons(list.prefix_list_name().unwrap_or_default())))
+    };
+    let named = lists.iter().filter(|list| list.prefix_list_id().is_some_and(|id| named.contains(id)));
+    Ok(named.map(|list| (list.prefix_list_id().unwrap_or_default().to_owned(), weight(list))).collect())
+}
+
+/// What a list of Amazon's own weighs, which has no MaxEntries: as AWS documents it. A wrong guess ends in a refusal by
+/// EC2 that changes nothing.
+fn weight_of_amazons(name: &str) -> u64 {
+    match name.rsplit('.').next() {
+        Some("origin-facing") => 55,
+        Some("vpc-lattice") => 10,
+        Some("route53-healthchecks") => 25,
+        _ => 1,
+    }
+}
+
+fn rule(row: &SecurityGroupRule, weights: &BTreeMap<String, Weight>) -> Option<Rule> {
+    let prefix = |text: &String| text.parse::<IpNet>().ok().map(|prefix| Source::Prefix(prefix.trunc()));
+    let source = match (&row.cidr_ipv4, &row.cidr_ipv6, &row.prefix_list_id) {
+        (Some(text), ..) | (None, Some(text), _) => prefix(text)?,
+        (None, None, Some(id)) => {
+            let (family, weight) = weights.get(id).copied().unwrap_or((None, 1));
+            Source::PrefixList { family, weight }
+        }
+        (None, None, None) => Source::Group,
+    };
+    let tag = row.tags().iter().find(|tag| tag.key() == Some(TAG_KEY)).and_then(|tag| tag.value());
+    Some(Rule {
+        id: StoredId(row.security_group_rule_id.as_deref()?.into()),
+        source,
+        ports: ports(row.ip_protocol()?, row.from_port, row.to_port),
+        description: row.description.clone().filter(|text| !text.is_empty()),
+        tag: tag.map(str::to_owned),
+    })
+}
+
+fn ports(protocol: &str, from: Option<i32>, to: Option<i32>) -> Ports {
+    let protocol = match protocol {
+        "tcp" | "6" => Protocol::Tcp,
+        "udp" | "17" => Protocol::Udp,
+        "-1" => return Ports::Everything,
+        _ => return Ports::Other,
+    };
+    let port = |number: Option<i32>| number.and_then(|number| u16::try_from(number).ok());
+    match (port(from), port(to)) {
+        (Some(first), Some(last)) => Ports::Of { protocol, first, last },
+        _ => Ports::Other,
+    }
+}

@@ -1,0 +1,89 @@
+//! What can be found out without changing anything: which lists are there, what they hold, and what is allowed.
+
+use aws_sdk_ec2::types::{AddPrefixListEntry, ResourceType};
+use tagwall_provider::{Family, ProviderError};
+
+use super::{ListName, PrefixLists, read, write};
+use crate::client::Connection;
+use crate::groups::write::tagged;
+use crate::leave::Leave;
+use crate::prefix_list::{Form, PrefixList};
+
+impl PrefixLists {
+    /// Reads the lists and tries the writing calls as dry runs. What it finds is told line by line: what each list holds
+    /// and has room for, and what is allowed.
+    ///
+    /// # Errors
+    /// As [`tagwall_provider::Provider::observe`], and [`ProviderError::Denied`] that names each missing action.
+    pub(super) async fn ask(&self) -> Result<Vec<String>, ProviderError> {
+        let connection = self.connection().await?;
+        let forms = self.forms(&connection, &read::all(&connection).await?).await?;
+        let (mut lines, mut leave) = (Vec::new(), Leave::default());
+        for family in Family::ALL {
+            match forms.get(family) {
+                Form::None => {
+                    lines.push(format!("no list of {family} is named: a tag with {family} prefixes is refused"))
+                }
+                Form::There(list) => {
+                    lines.push(self.holding(list, write::is_named(&connection, &list.id).await?));
+                    self.may_modify(&connection, family, list, &mut leave).await?;
+                    if matches!(self.lists.get(family), ListName::Name(_)) {
+                        let asked = connection.ec2.delete_managed_prefix_list().dry_run(true).prefix_list_id(&list.id);
+                        let action = "ec2:DeleteManagedPrefixList";
+                        leave.heard(action, &list.id, connection.call(action, asked.send()).await)?;
+                    }
+                }
+                Form::ToCreate(name) => {
+                    let most = self.target.most_entries;
+                    lines.push(format!(
+                        "`{name}`: to be made for {family} when it is needed; it may grow to {most} entries"
+                    ));
+                    let asked = connection
+                        .ec2
+                        .create_managed_prefix_list()
+                        .dry_run(true)
+                        .prefix_list_name(name)
+                        .address_family(family.to_string())
+                        .max_entries(1)
+                        .tag_specifications(tagged(ResourceType::PrefixList, &self.target.mark));
+                    let action = "ec2:CreateManagedPrefixList";
+                    leave.heard(action, name, connection.call(action, asked.send()).await)?;
+                }
+            }
+        }
+        lines.extend(leave.told()?);
+        Ok(lines)
+    }
+
+    async fn may_modify(
+        &self,
+        connection: &Connection,
+        family: Family,
+        list: &PrefixList,
+        leave: &mut Leave,
+    ) -> Result<(), ProviderError> {
+        // Documentation space, which no entry names that tagwall writes.
+        let prefix = match family {
+            Family::V4 => "192.0.2.0/24",
+            Family::V6 => "2001:db8::/32",
+        };
+        let entry = AddPrefixListEntry::builder().cidr(prefix).description(self.target.mark.to_string()).build();
+        let asked = connection.ec2.modify_managed_prefix_list().dry_run(true).prefix_list_id(&list.id);
+        let asked = asked.current_version(list.version).add_entries(entry);
+        let action = "ec2:ModifyManagedPrefixList";
+        leave.heard(action, &list.id, connection.call(action, asked.send()).await)
+    }
+
+    fn holding(&self, list: &PrefixList, is_named: bool) -> String {
+        let mark = self.target.mark.to_string();
+        let ours = list.entries.iter().filter(|(_, description)| description.as_ref() == Some(&mark)).count();
+        let use_of_it = if is_named { "" } else { "; no rule names it yet, so it opens nothing" };
+        format!(
+            "{}: {ours} entries of ours and {} of others, MaxEntries {}, may grow to {}{use_of_it}",
+            list.id,
+            list.entries.len() - ours,
+            list.max_entries,
+            self.target.most_entries
+        )
+    }
+}

@@ -1,0 +1,97 @@
+//! Which provider keeps which target: the one place that knows them all.
+
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(feature = "nftables")]
+mod nftables;
+
+use tagwall_provider::Provider;
+
+use crate::config::{Backend, Config, Target};
+use crate::reconcile::Kept;
+use crate::report::{Class, Failure};
+use crate::state::State;
+
+/// A provider, or why there is none.
+pub type Made = Result<Box<dyn Provider>, Failure>;
+
+/// What providers of one process share: a client for each account.
+#[derive(Clone, Debug, Default)]
+pub struct Providers {
+    #[cfg(feature = "aws")]
+    aws: tagwall_aws::Clients,
+    #[cfg(feature = "azure")]
+    azure: tagwall_arm::Clients,
+}
+
+impl Providers {
+    /// Gives every target its provider. One that cannot be made fails alone, in its own report.
+    pub fn keep<'a>(&self, targets: Vec<&'a Target>, config: &Config, state: &State) -> Vec<Kept<'a>> {
+        targets.into_iter().map(|target| Kept { target, provider: self.of(target, config, state) }).collect()
+    }
+
+    /// The provider of one target. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// Where this build has none of the kind, or its settings cannot work.
+    pub fn of(&self, target: &Target, config: &Config, state: &State) -> Made {
+        let _ = (config, state);
+        match &target.backend {
+            #[cfg(feature = "nftables")]
+            Backend::Nftables(raw) => nftables::make(target, raw, config, state),
+            #[cfg(feature = "aws")]
+            Backend::AwsSecurityGroups(groups) => Ok(aws::groups(&self.aws, target, groups, config)),
+            #[cfg(feature = "aws")]
+            Backend::AwsPrefixLists(lists) => Ok(aws::prefix_lists(&self.aws, target, lists, config)),
+            #[cfg(feature = "azure")]
+            Backend::AzureNsg(nsg) => azure::make(&self.azure, target, nsg, config),
+            #[expect(clippy::allow_attributes, reason = "whether it can be reached hangs on the features")]
+            #[allow(unreachable_patterns, reason = "every kind is built in")]
+            backend => Err(left_out(backend.feature())),
+        }
+    }
+
+    /// Providers that can find and remove what older configurations left, one for each kind of firewall, and account,
+    /// whose truth can be read without knowing any target.
+    pub fn sweepers(&self, config: &Config) -> Vec<Made> {
+        let mut sweepers: Vec<Made> = Vec::new();
+        let _ = config;
+        #[cfg(feature = "nftables")]
+        sweepers.push(nftables::sweeper(config));
+        #[cfg(feature = "aws")]
+        sweepers.extend(aws::sweepers(&self.aws, config));
+        #[cfg(feature = "azure")]
+        sweepers.extend(azure::sweepers(&self.azure, config));
+        sweepers
+    }
+}
+
+fn left_out(feature: &str) -> Failure {
+    Failure {
+        message: format!("this tagwall was built without {feature}"),
+        hint: Some(format!("install the full package, or build it with `--features {feature}`")),
+        class: Class::Rejected,
+    }
+}
+
+/// Sorted ports as runs: a cloud's rule holds one, and rules are scarce.
+#[cfg(any(feature = "aws", feature = "azure"))]
+fn runs(ports: &[u16]) -> impl Iterator<Item = (u16, u16)> {
+    ports.chunk_by(|one, next| one.checked_add(1) == Some(*next)).filter_map(|run| Some((*run.first()?, *run.last()?)))
+}
+
+#[cfg(all(test, any(feature = "aws", feature = "azure")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_ports_are_one_run() {
+        let check = |ports: &[u16], expect: &[(u16, u16)]| assert_eq!(runs(ports).collect::<Vec<_>>(), expect);
+        check(&[8443], &[(8443, 8443)]);
+        check(&[80, 443, 444, 445, 8443], &[(80, 80), (443, 445), (8443, 8443)]);
+        check(&[65534, 65535], &[(65534, 65535)]);
+        check(&[], &[]);
+    }
+}
