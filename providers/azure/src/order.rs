@@ -216,7 +216,8 @@ fn both(old: &BTreeSet<Admits>, new: &BTreeSet<Admits>) -> BTreeSet<Admits> {
     all.iter().filter(|one| !all.iter().any(|other| within(one, other))).map(|one| (*one).clone()).collect()
 }
 
-fn prefixes(state: &State) -> usize {
+/// How many prefixes they hold, as the group counts them: a tag is none.
+pub(crate) fn prefixes(state: &State) -> usize {
     state.keys().map(|part| prefixes_of(state, *part)).sum()
 }
 
