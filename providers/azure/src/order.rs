@@ -164,11 +164,12 @@ impl<'a> Path<'a> {
     fn opens_gap(&self, after: &State) -> bool {
         let missing = self.kept.without(&Effect::sure(self.settings, after));
         let changed = |part: &Part| after.get(part) != self.from.get(part);
-        let closed = |part: &Part| match (self.from.get(part), after.get(part)) {
+        let closed = |end: &Part| match (self.from.get(end), after.get(end)) {
             (Some(before), Some(now)) => now != before && (now.priority < before.priority || !before.works),
             (before, now) => before.is_none() && now.is_some(),
         };
-        let touched = |part: Part| changed(&part) || closed(&Part::Deny(self.settings.scope(part)));
+        let ends = |part: Part| after.keys().filter(move |end| self.settings.closes(**end, part));
+        let touched = |part: Part| changed(&part) || ends(part).any(closed);
         let lost = Effect::possible(self.settings, self.from, touched);
         !missing.and(&lost).is_empty()
     }
@@ -181,7 +182,7 @@ impl<'a> Path<'a> {
         }
         let entries = |state: &State| Effect::possible(self.settings, state, Part::holds_entries);
         let goes = closes || !entries(state).without(&entries(after)).is_empty();
-        goes && !entries(self.to).without(&entries(after)).is_empty()
+        goes && !entries(self.to).without(&Effect::sure(self.settings, after)).is_empty()
     }
 }
 
@@ -215,7 +216,8 @@ fn both(old: &BTreeSet<Admits>, new: &BTreeSet<Admits>) -> BTreeSet<Admits> {
     all.iter().filter(|one| !all.iter().any(|other| within(one, other))).map(|one| (*one).clone()).collect()
 }
 
-fn prefixes(state: &State) -> usize {
+/// How many prefixes they hold, as the group counts them: a tag is none.
+pub(crate) fn prefixes(state: &State) -> usize {
     state.keys().map(|part| prefixes_of(state, *part)).sum()
 }
 
@@ -235,8 +237,10 @@ struct Effect {
 impl Effect {
     /// Who is admitted for sure.
     fn sure(settings: &Settings, state: &State) -> Self {
-        let closes = |part: Part| state.get(&Part::Deny(settings.scope(part))).map(|deny| deny.priority);
-        let gets_past = |part: Part, rule: &Standing| closes(part).is_none_or(|deny| rule.priority < deny);
+        // One that is not as it should be may close anything: an end, or what was turned into one.
+        let closes = |end: Part, rule: &Standing, part| settings.closes(end, part) || !rule.works && !rule.opens;
+        let ends = |part: Part| state.iter().filter(move |(end, rule)| closes(**end, rule, part));
+        let gets_past = |part: Part, rule: &Standing| ends(part).all(|(_, end)| rule.priority < end.priority);
         let surely = |part: Part, rule: &Standing| rule.works && gets_past(part, rule);
         let opens = |part: Part| !matches!(part, Part::Deny(_));
         Self::collect(settings, state, |part, rule| opens(part) && rule.is_some_and(|rule| surely(part, rule)))
@@ -251,22 +255,25 @@ impl Effect {
     /// probes stands in for ours: it may let them in, unless somebody else closes before it.
     fn collect(settings: &Settings, state: &State, picks: impl Fn(Part, Option<&Standing>) -> bool) -> Self {
         let mut effect = Self::default();
-        for scope in settings.scopes() {
-            if !state.contains_key(&Part::Deny(*scope)) && picks(Part::Probes(*scope), None) {
-                effect.tags.insert((crate::PROBES.into(), *scope));
+        for probes in settings.scopes().iter().map(|scope| Part::Probes(*scope)) {
+            if !state.keys().any(|end| settings.closes(*end, probes)) && picks(probes, None) {
+                effect.tags.extend(settings.reaches(probes).map(|scope| (crate::PROBES.into(), scope)));
             }
         }
         let (mut ranges, [everybody, _]) = (Vec::new(), everybody());
         for (part, rule) in state.iter().filter(|(_, rule)| rule.opens).filter(|(part, rule)| picks(**part, Some(rule)))
         {
             for admits in &rule.admits {
-                let tag = match admits {
+                let tag: Box<str> = match admits {
                     // Load balancers are among everybody.
                     Admits::Range(range) if *range == everybody => crate::PROBES.into(),
                     Admits::ServiceTag(tag) => tag.clone(),
                     Admits::Range(_) => continue,
                 };
-                effect.tags.insert((tag, settings.scope(*part)));
+                // And one may open anything.
+                let reaches = |scope: &&Scope| !rule.works || settings.reaches(*part).any(|reached| reached == **scope);
+                let scopes = settings.scopes().iter().filter(reaches);
+                effect.tags.extend(scopes.map(|scope| (Box::clone(&tag), *scope)));
             }
             ranges.extend(rule.admits.iter().filter_map(|admits| match admits {
                 Admits::Range(range) => Some(*range),
