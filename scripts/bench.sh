@@ -18,4 +18,19 @@ run_benches() {
     # shellcheck source=scripts/idle.sh
     source scripts/idle.sh
     if [[ ${1-} == --quick ]]; then measure_idle 10; else measure_idle 300; fi
+    printf '\n=== aws\n'
+    bench_aws
+}
+
+# tagwall beside a plain script that does the same. Both wait for the emulator: the build of the tests serves, since
+# one with full optimisation takes ten minutes for the SDK alone.
+bench_aws() {
+    # shellcheck source=scripts/aws_rig.sh
+    source scripts/aws_rig.sh
+    need_aws_rig
+    cargo nextest run --workspace --locked --no-run --cargo-quiet >&2
+    (
+        tagwall=$(realpath "${CARGO_TARGET_DIR:-target}/debug/tagwall")
+        cd providers/aws/rig && "$aws_rig_python" bench.py "$tagwall"
+    )
 }

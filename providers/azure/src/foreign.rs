@@ -80,8 +80,8 @@ pub(crate) fn is_shadowed(settings: &Settings, rule: &Rule) -> Option<u16> {
         let deny = settings.priority_of(Part::Deny(scope)).filter(|deny| *deny < rule.priority())?;
         (*touched.get(family) > Overlap::None).then_some(deny)
     };
-    let probes = |source: &&str| source.eq_ignore_ascii_case(crate::PROBES);
-    let only_probes = rule.sources().iter().all(|source| probes(&source)) && !rule.has_groups("source");
+    let only_probes =
+        rule.sources().iter().all(|source| source.eq_ignore_ascii_case(crate::PROBES)) && !rule.has_groups("source");
     if !settings.deny || !rule.is_inbound() || !rule.allows() || settings.admit_probes && only_probes {
         return None;
     }

@@ -51,19 +51,12 @@ impl Nsg {
     /// # Errors
     /// [`NameError`], the first that is found.
     pub fn check(&self) -> Result<(), NameError> {
-        let id = |byte: char| byte.is_ascii_hexdigit() || byte == '-';
-        let group = |byte: char| byte.is_alphanumeric() || "-_.()".contains(byte);
-        let name = |byte: char| byte.is_ascii_alphanumeric() || "-_.".contains(byte);
-        let fits = |text: &str, most: usize, of: fn(char) -> bool| {
-            !text.is_empty() && text.chars().count() <= most && text.chars().all(of)
-        };
-        let parts: [(&'static str, &String, usize, fn(char) -> bool); 3] = [
-            ("subscription", &self.subscription, 36, id),
-            ("resource group", &self.resource_group, 90, group),
-            ("network security group", &self.name, 80, name),
-        ];
-        let wrong = parts.into_iter().find(|(_, text, most, of)| !fits(text, *most, *of) || text.ends_with('.'));
-        wrong.map_or(Ok(()), |(what, text, ..)| Err(NameError { what, name: text.clone() }))
+        let id = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
+        let group = |letter: char| letter.is_alphanumeric() || "-_.()".contains(letter);
+        let name = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        check_name("subscription", &self.subscription, 36, id)?;
+        check_name("resource group", &self.resource_group, 90, group)?;
+        check_name("network security group", &self.name, 80, name)
     }
 
     /// Its address below Resource Manager.
@@ -73,6 +66,11 @@ impl Nsg {
             "/subscriptions/{subscription}/resourceGroups/{resource_group}/providers/Microsoft.Network/networkSecurityGroups/{name}"
         )
     }
+}
+
+fn check_name(what: &'static str, name: &str, longest: usize, takes: impl Fn(char) -> bool) -> Result<(), NameError> {
+    let fits = !name.is_empty() && name.chars().count() <= longest && name.chars().all(takes) && !name.ends_with('.');
+    if fits { Ok(()) } else { Err(NameError { what, name: name.to_owned() }) }
 }
 
 /// Rules of one network security group, kept open to a set of addresses.

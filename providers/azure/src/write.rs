@@ -31,7 +31,7 @@ pub struct Write {
     pub removed: u64,
     /// Whether it does something besides.
     pub skeleton: bool,
-    write: order::Write,
+    step: order::Write,
 }
 
 impl Goal {
@@ -82,11 +82,11 @@ impl Goal {
     /// Whether the group is as it was to be after a request.
     pub fn holds(settings: &Settings, before: &Group, write: &Write, after: &Group) -> bool {
         let mut expected = state(settings, before);
-        order::apply(&mut expected, &write.write);
+        order::apply(&mut expected, &write.step);
         let mut now = state(settings, after);
         for (part, rule) in &mut now {
             // A change that comes to an end ends the failure of another's as well: ARM tells both of the whole group.
-            if let Some(expected) = expected.get(part).filter(|_| *part != write.write.0 && rule.works) {
+            if let Some(expected) = expected.get(part).filter(|_| *part != write.step.0 && rule.works) {
                 rule.works = expected.works;
             }
         }
@@ -125,7 +125,7 @@ impl Write {
             added: counted(new.difference(old).count()),
             removed: counted(old.difference(new).count()),
             skeleton: state.get(&part).is_none_or(around),
-            write,
+            step: write,
         }
     }
 }

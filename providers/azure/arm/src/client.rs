@@ -218,7 +218,7 @@ impl Client {
         }
     }
 
-    fn url(&self, path: &str, api_version: &str) -> Result<Url, ArmError> {
+    pub(crate) fn url(&self, path: &str, api_version: &str) -> Result<Url, ArmError> {
         let text = format!("{}{path}", self.endpoint.as_str().trim_end_matches('/'));
         let unfit = |error: url::ParseError| ArmError::Settings { what: format!("`{path}` is no resource: {error}") };
         let mut url = Url::parse(&text).map_err(unfit)?;

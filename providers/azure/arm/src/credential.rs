@@ -23,7 +23,9 @@ use crate::{Account, ArmError, CredentialKind};
 
 /// What the environment says: the process's own, or what a test puts in its place.
 #[derive(Clone)]
-pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Environment(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// Values of one's own.

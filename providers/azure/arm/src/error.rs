@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn only_what_goes_away_by_itself_is_transient() {
         let check = |code: u16, body: &str, expected: bool| {
-            assert_eq!(status(code, body).is_transient(), expected, "{code} {body}")
+            assert_eq!(status(code, body).is_transient(), expected, "{code} {body}");
         };
         for code in [408, 429, 500, 502, 503, 504] {
             check(code, "", true);

@@ -17,6 +17,7 @@
 mod account;
 mod client;
 mod credential;
+mod discovery;
 mod error;
 mod identity;
 mod operation;

@@ -27,9 +27,9 @@ impl Default for Pace {
         Self {
             first: Duration::from_secs(1),
             longest: Duration::from_secs(30),
-            patience: Duration::from_secs(180),
+            patience: Duration::from_mins(3),
             poll: Duration::from_secs(1),
-            operation: Duration::from_secs(600),
+            operation: Duration::from_mins(10),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::ArmError;
 /// A connection that is not there by then will not come.
 const CONNECTING: Duration = Duration::from_secs(15);
 /// Between two pieces of an answer.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// More than any list of service tags, or any network security group, by far.
 const LARGEST_ANSWER: usize = 64 << 20;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tagwall_arm::{Account, ArmError, Clients, Condition, CredentialKind, Environment, Pace};
-use tagwall_fake_arm::{Behaviour, FakeArm, Fault, FaultKind, Options};
+use tagwall_fake_arm::{Behaviour, Edit, FakeArm, Fault, FaultKind, Options};
 
 const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
 const SECRET: &str = "the-clients-own-secret";
@@ -176,6 +176,35 @@ async fn an_address_of_somebody_else_gets_no_token() {
     assert!(bench.arm.exchanges().is_empty(), "a token was asked for");
     client.get(&path(""), API).await.unwrap();
     assert_eq!(bench.arm.exchanges().len(), 2, "a token and the group");
+}
+
+fn tags(number: &str, names: &[&str]) -> serde_json::Value {
+    let tag = |name: &&str| json!({"name": name, "id": name, "properties": {"changeNumber": number, "region": "", "systemService": "", "addressPrefixes": ["192.0.2.0/24"]}});
+    json!({"changeNumber": number, "cloud": "Public", "values": names.iter().map(tag).collect::<Vec<_>>()})
+}
+
+/// Every page as it came, all of one version, however the list changes meanwhile.
+#[tokio::test]
+async fn the_discovery_api_is_read_to_its_end() {
+    let bench = Bench::new(Behaviour { tags_page_size: 2, ..Behaviour::default() });
+    bench.arm.put_service_tags(tags("63", &["A", "B", "C", "D", "E"]));
+    let client = with_secret().client(&bench.account(CredentialKind::Environment)).await.unwrap();
+    let names = |pages: &[Vec<u8>]| -> Vec<String> {
+        let pages = pages.iter().map(|page| serde_json::from_slice::<serde_json::Value>(page).unwrap());
+        pages
+            .flat_map(|page| page["values"].as_array().unwrap().clone())
+            .map(|tag| tag["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let pages = client.service_tags(SUBSCRIPTION, "westeurope").await.unwrap();
+    assert_eq!((pages.len(), names(&pages)), (3, ["A", "B", "C", "D", "E"].map(str::to_owned).to_vec()));
+    let published = Edit::ServiceTags { document: tags("64", &["A", "X", "Y"]) };
+    bench.arm.fault(Fault::new("GET", "serviceTags", FaultKind::Before(published)).nth(2));
+    let pages = client.service_tags(SUBSCRIPTION, "westeurope").await.unwrap();
+    assert_eq!(names(&pages), ["A", "X", "Y"].map(str::to_owned));
+    for (subscription, location) in [("a/b", "westeurope"), (SUBSCRIPTION, ""), (SUBSCRIPTION, "west europe")] {
+        assert!(matches!(client.service_tags(subscription, location).await, Err(ArmError::Settings { .. })));
+    }
 }
 
 /// What a subscriber of everything has written.

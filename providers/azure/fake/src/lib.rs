@@ -39,6 +39,7 @@ mod render;
 mod requests;
 mod route;
 mod rule;
+mod saved;
 mod server;
 mod service_tags;
 mod throttle;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::answer::Answer;
 use crate::api_version::ApiVersion;
@@ -78,7 +78,7 @@ pub(crate) struct ResourceGroup {
 #[derive(Debug)]
 pub struct Network {
     pub(crate) resource_groups: BTreeMap<(String, String), ResourceGroup>,
-    groups: BTreeMap<Key, Group>,
+    pub(crate) groups: BTreeMap<Key, Group>,
     past: HashMap<Key, Vec<Snapshot>>,
     /// Operations that have ended, by identifier.
     ended: HashMap<String, Operation>,
@@ -194,7 +194,7 @@ impl Network {
         validate::rules(&nsg.id(), rules, changed, &limits)
     }
 
-    fn expect_valid(&self, nsg: &NsgName, rules: &[Arc<Rule>]) {
+    pub(crate) fn expect_valid(&self, nsg: &NsgName, rules: &[Arc<Rule>]) {
         if let Err(answer) = self.check(nsg, rules, None) {
             panic!("these rules would be refused: {:?}", answer.body);
         }
@@ -319,29 +319,6 @@ impl Network {
         self.ended.get(id).cloned()
     }
 
-    pub(crate) fn save(&self) -> Value {
-        let nsgs: Vec<Value> = self.groups.values().map(Group::state).collect();
-        json!({"nsgs": nsgs, "service_tags": self.tags.json()})
-    }
-
-    pub(crate) fn load(&mut self, state: Value) {
-        let state: Saved = serde_json::from_value(state).expect("the state is of the form that `state` gives");
-        for saved in state.nsgs {
-            let nsg = NsgName::new(&saved.subscription, &saved.resource_group, &saved.name);
-            let rules: Vec<Arc<Rule>> = saved.rules.into_iter().map(Arc::new).collect();
-            self.expect_valid(&nsg, &rules);
-            self.make(&nsg, saved.location.as_deref().unwrap_or("westeurope"));
-            self.write(&nsg, "Succeeded", |group| {
-                group.now.rules = rules;
-                group.tags = saved.tags;
-                group.properties = saved.properties;
-            });
-        }
-        if let Some(document) = state.service_tags {
-            self.put_service_tags(document);
-        }
-    }
-
     fn new_etag(&mut self) -> String {
         format!("W/\"{}\"", self.new_guid())
     }
@@ -353,28 +330,6 @@ impl Network {
         let (high, middle, low) = (spread >> 32, (spread >> 16) & 0xFFFF, spread & 0xFFF);
         format!("{high:08x}-{middle:04x}-4{low:03x}-8000-{:012x}", self.counter)
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Saved {
-    #[serde(default)]
-    nsgs: Vec<SavedNsg>,
-    service_tags: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedNsg {
-    subscription: String,
-    resource_group: String,
-    name: String,
-    location: Option<String>,
-    tags: Option<Value>,
-    #[serde(default)]
-    properties: Map<String, Value>,
-    #[serde(default)]
-    rules: Vec<Rule>,
 }
 
 /// Puts a rule where one of its name stands, else behind the others.

@@ -94,7 +94,7 @@ impl Bench {
     }
 
     /// A process of its own, as far as Azure can tell.
-    pub(crate) fn clients(&self) -> Clients {
+    pub(crate) fn clients() -> Clients {
         let value = |name: &str| {
             let known = [
                 ("AZURE_TENANT_ID", "tenant"),
@@ -124,7 +124,8 @@ impl Bench {
     pub(crate) fn foreign(&self, marks: &[OwnerMark]) -> String {
         let rules = self.rules();
         let foreign = rules.iter().filter(|rule| !marks.iter().any(|mark| is_of(rule, mark)));
-        foreign.map(|rule| format!("{}\n", serde_json::to_string(&**rule).unwrap())).collect()
+        let lines: Vec<String> = foreign.map(|rule| serde_json::to_string(&**rule).unwrap()).collect();
+        lines.join("\n")
     }
 
     pub(crate) fn admitted(&self, mark: &OwnerMark) -> PrefixSet {

@@ -50,7 +50,7 @@ fn faults() -> Vec<FaultKind> {
 /// Passes until one succeeds; says how many it took. Looks at every state that the group was in.
 async fn converge(bench: &Bench, wanted: &PrefixSet, least: &PrefixSet, most: &PrefixSet, what: &str) -> usize {
     let ours = mark("tagwall:edge/web");
-    let (clients, foreign, seen) = (bench.clients(), bench.foreign(std::slice::from_ref(&ours)), bench.states().len());
+    let (clients, foreign, seen) = (Bench::clients(), bench.foreign(std::slice::from_ref(&ours)), bench.states().len());
     let desired = Desired::listed(wanted.clone());
     let mut passes = 0;
     loop {
@@ -132,7 +132,7 @@ async fn a_third_partys_edit_at_every_point() {
                     converge(&bench, &start(), &PrefixSet::new(), &start(), "the start").await;
                     let kind = if before { FaultKind::Before(edit.clone()) } else { FaultKind::After(edit.clone()) };
                     bench.arm.fault(Fault::new("", "", kind).nth(nth));
-                    let (clients, desired) = (bench.clients(), Desired::listed(goal()));
+                    let (clients, desired) = (Bench::clients(), Desired::listed(goal()));
                     for number in 0..4 {
                         if number == 2 && bench.arm.faults_left() > 0 {
                             // It comes too late to meet anything.
@@ -165,7 +165,7 @@ async fn an_operation_of_another_host_is_not_asked() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let elsewhere = format!("https://{}", listener.local_addr().unwrap());
     bench.arm.fault(Fault::new("PUT", "", FaultKind::OperationHost(elsewhere)));
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let failed = pass(&bench.provider(&clients, settings()), &Desired::listed(start())).await;
     let Err(PassError::Provider(error)) = failed else { panic!("{failed:?}") };
     assert_eq!(error.class(), "rejected");
@@ -181,7 +181,7 @@ async fn a_failed_operation_shows_its_error() {
     let kind =
         FaultKind::FailOperation { code: "Quota".to_owned(), message: "There is no more.".to_owned(), applied: false };
     bench.arm.fault(Fault::new("PUT", "", kind));
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let failed = pass(&bench.provider(&clients, settings()), &Desired::listed(start())).await;
     let Err(PassError::Provider(error)) = failed else { panic!("{failed:?}") };
     let source = std::error::Error::source(&error).unwrap().to_string();
@@ -194,7 +194,7 @@ async fn a_failed_operation_shows_its_error() {
 async fn busy_for_a_minute() {
     let bench = Bench::new(Behaviour::default());
     bench.arm.fault(Fault::new("PUT", "", FaultKind::another_operation()).times(60));
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let done = pass(&bench.provider(&clients, settings()), &Desired::listed(start())).await.unwrap();
     assert_eq!((done.conflicts, bench.admitted(&mark("tagwall:edge/web"))), (0, start()));
     assert_eq!(bench.arm.faults_left(), 0);

@@ -16,7 +16,7 @@ fn hosts(count: u32) -> PrefixSet {
 #[tokio::test]
 async fn four_thousand_prefixes_and_one_more() {
     let bench = Bench::new(Behaviour::default());
-    let (clients, ours) = (bench.clients(), mark("tagwall:edge/web"));
+    let (clients, ours) = (Bench::clients(), mark("tagwall:edge/web"));
     let provider = bench.provider(&clients, settings());
     // Two are other people's.
     let most = u32::try_from(MOST_PREFIXES).unwrap() - 2;
@@ -49,7 +49,7 @@ async fn a_thousand_rules() {
     let rule = |number: usize| {
         Rule::inbound(&format!("r{number}"), "Allow", 1000 + u16::try_from(number).unwrap(), &["*"], "22")
     };
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let provider = bench.provider(&clients, settings());
     for (others, fits) in [(MOST_RULES, false), (MOST_RULES - 1, false), (MOST_RULES - 2, true)] {
         bench.arm.put_nsg(SUBSCRIPTION, GROUP, HUB, (0..others).map(rule).collect());
@@ -57,7 +57,7 @@ async fn a_thousand_rules() {
         match done {
             Ok(_) => assert!(fits, "{others}"),
             Err(PassError::Refused(refusal)) => {
-                assert!(!fits && refusal.limit == Limit::Capacity, "{others}: {refusal}")
+                assert!(!fits && refusal.limit == Limit::Capacity, "{others}: {refusal}");
             }
             Err(error) => panic!("{others}: {error:?}"),
         }
@@ -68,7 +68,7 @@ async fn a_thousand_rules() {
 #[tokio::test]
 async fn as_few_writes_as_rules_change() {
     let bench = Bench::new(Behaviour::default());
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let provider = bench.provider(&clients, settings());
     let check = async |wanted: &[&str], expected: &[&str]| {
         bench.arm.clear_exchanges();
@@ -97,7 +97,7 @@ async fn throttled_with_and_without_a_time_to_come_back() {
         let buckets = Buckets { reads: bucket(500, 500), writes: bucket(2, 4), deletes: bucket(2, 4) };
         let behaviour = Behaviour { buckets: Some(buckets), throttle_retry_after: says_when, ..Behaviour::default() };
         let bench = Bench::new(behaviour);
-        let clients = bench.clients();
+        let clients = Bench::clients();
         let provider = bench.provider(&clients, settings());
         for wanted in [&["192.0.2.0/24", "2001:db8::/32"], &["192.0.2.0/25", "2001:db8::/33"]] {
             pass(&provider, &Desired::listed(set(wanted))).await.unwrap();

@@ -16,7 +16,7 @@ fn desired(texts: &[&str]) -> Desired {
 async fn two_daemons_at_once() {
     for honoured in [false, true] {
         let bench = Bench::new(Behaviour { if_match_on_rules: honoured, ..Behaviour::default() });
-        let (one, two) = (bench.clients(), bench.clients());
+        let (one, two) = (Bench::clients(), Bench::clients());
         let both = set(&["192.0.2.0/25", "2001:db8::/48"]);
         pass(&bench.provider(&one, settings()), &Desired::listed(both.clone())).await.unwrap();
         let seen = bench.states().len();
@@ -43,7 +43,7 @@ async fn two_daemons_at_once() {
 #[tokio::test]
 async fn two_targets_of_one_group_take_turns() {
     let bench = Bench::new(Behaviour { polls: 3, ..Behaviour::default() });
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let other = Settings::new(mark("tagwall:edge/mail"), vec![tagwall_azure::Ports::one(25)], 300);
     let (web, mail) = (bench.provider(&clients, settings()), bench.provider(&clients, other));
     let wish = desired(&["192.0.2.0/25", "2001:db8::/48"]);
@@ -58,7 +58,7 @@ async fn two_targets_of_one_group_take_turns() {
 #[tokio::test]
 async fn a_token_that_ends_in_mid_pass() {
     let bench = Bench::new(Behaviour::default());
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let provider = bench.provider(&clients, settings());
     bench.arm.fault(Fault::new("PUT", "", FaultKind::ExpireTokens));
     pass(&provider, &desired(&["192.0.2.0/25", "2001:db8::/48"])).await.unwrap();
@@ -73,7 +73,7 @@ async fn a_token_that_ends_in_mid_pass() {
 #[tokio::test]
 async fn tag_and_prefixes_take_turns_without_a_gap() {
     let bench = Bench::new(Behaviour::default());
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let provider = bench.provider(&clients, settings());
     let tag = Desired::ServiceTag("ExampleService".to_owned());
     let prefixes = desired(&["192.0.2.0/25", "2001:db8::/48"]);
@@ -109,7 +109,7 @@ async fn tag_and_prefixes_take_turns_without_a_gap() {
 #[tokio::test]
 async fn what_is_taken_is_refused_with_the_choices() {
     let bench = Bench::new(Behaviour::default());
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let closing = Settings { deny: true, ..settings() };
     let check = async |rule: Rule, settings: Settings, expected: &str| {
         bench.reset();
@@ -148,7 +148,7 @@ async fn what_is_taken_is_refused_with_the_choices() {
 #[tokio::test]
 async fn what_others_do_to_the_ports_is_told() {
     let bench = Bench::new(Behaviour::default());
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let provider = bench.provider(&clients, settings());
     let mut judge = Rule::inbound("judge", "Deny", 104, &["*"], "*");
     judge.properties.insert("description".to_owned(), "tagwall:core/web".into());
@@ -191,7 +191,7 @@ async fn what_others_do_to_the_ports_is_told() {
 #[tokio::test]
 async fn check_tells_as_whom_and_how_much_room_there_is() {
     let bench = Bench::new(Behaviour::default());
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let lines = bench.provider(&clients, settings()).check().await.unwrap();
     let expected = [
         "asked as somebody whom the token does not name, by a client secret of the environment",
@@ -224,7 +224,7 @@ async fn the_least_role_is_enough() {
         let actions =
             actions.filter(|action| operations || !action.contains("operations")).map(|action| (*action).to_owned());
         let bench = Bench::new(Behaviour { allowed_actions: Some(actions.collect()), ..Behaviour::default() });
-        let clients = bench.clients();
+        let clients = Bench::clients();
         let provider = bench.provider(&clients, settings());
         pass(&provider, &desired(&["192.0.2.0/25", "2001:db8::/48"])).await.unwrap();
         assert_eq!(bench.admitted(&mark("tagwall:edge/web")), set(&["192.0.2.0/25", "2001:db8::/48"]));

@@ -15,7 +15,7 @@ const EVERY: usize = 5;
 async fn azure_active_directory_through_the_years() {
     let Some(publications) = data::publications() else { return };
     let (bench, ours) = (Bench::new(Behaviour { polls: 0, ..Behaviour::default() }), mark("tagwall:edge/web"));
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let provider = bench.provider(&clients, Settings { deny: true, ..settings() });
     let (mut changed, mut prefixes) = (0, 0);
     let mut last = PrefixSet::new();
@@ -23,7 +23,7 @@ async fn azure_active_directory_through_the_years() {
         let number = u16::try_from(index).unwrap();
         bench.arm.edit(|network| {
             network
-                .put_rule(&name(), Rule::inbound(&format!("r{index}"), "Allow", 500 + number, &["203.0.113.9"], "22"))
+                .put_rule(&name(), Rule::inbound(&format!("r{index}"), "Allow", 500 + number, &["203.0.113.9"], "22"));
         });
         let wanted = data::tag(&data::read(file), "AzureActiveDirectory");
         let (foreign, seen) = (bench.foreign(std::slice::from_ref(&ours)), bench.states().len());
@@ -68,7 +68,7 @@ async fn azure_active_directory_through_the_years() {
 async fn azure_cloud_as_a_whole() {
     let Some(publications) = data::publications() else { return };
     let (bench, ours) = (Bench::new(Behaviour { polls: 0, ..Behaviour::default() }), mark("tagwall:edge/web"));
-    let clients = bench.clients();
+    let clients = Bench::clients();
     let provider = bench.provider(&clients, settings());
     let wanted = data::tag(&data::read(publications.last().unwrap()), "AzureCloud");
     pass(&provider, &Desired::listed(wanted.clone())).await.unwrap();

@@ -32,7 +32,7 @@ pub(crate) struct NsgRig {
 impl NsgRig {
     pub(crate) fn new(variant: Variant, behaviour: Behaviour) -> Self {
         let bench = Bench::new(behaviour.clone());
-        let clients = bench.clients();
+        let clients = Bench::clients();
         Self { bench, clients, variant, behaviour, most: None, seen: 0, next: 150 }
     }
 
