@@ -148,6 +148,26 @@ on_a_rig! {
         assert_eq!(lists.admitted(), hosts(0, 50));
     }
 
+    /// Reads that show the past: no version is seen for two minutes, and none is built on before it is.
+    async fn lists_whose_reads_lag(rig) {
+        let lists = Lists::new(&rig, 2);
+        rig.advance(300);
+        rig.set("lag", 120);
+        let ticking = {
+            let rig = rig.clone();
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    rig.advance(20);
+                }
+            })
+        };
+        let passed = pass(&lists.provider(), &Desired::listed(hosts(0, 150))).await.unwrap();
+        assert_eq!((passed.conflicts, passed.applied.calls, lists.admitted()), (0, 6, hosts(0, 150)));
+        assert_eq!(passed.after.admitted(), hosts(0, 150), "it did not wait for what it had written");
+        ticking.abort();
+    }
+
     /// Somebody enters something between two calls of a change: the version is the lock.
     async fn a_stale_version_loses_nobodys_edit(rig) {
         let lists = Lists::new(&rig, 300);
