@@ -94,10 +94,11 @@ struct Path<'a> {
 
 impl<'a> Path<'a> {
     fn new(settings: &'a Settings, from: &'a State, to: &'a State, limits: &'a Limits) -> Self {
-        let tags = |state: &State| -> BTreeSet<Admits> {
+        // Of each rule: two may have the same tag for two destinations.
+        let tags = |state: &State| -> BTreeSet<(Part, Admits)> {
             let held = state.iter().filter(|(part, rule)| part.holds_entries() && rule.opens);
-            let held = held.flat_map(|(_, rule)| &rule.admits);
-            held.filter(|admits| matches!(admits, Admits::ServiceTag(_))).cloned().collect()
+            let each = held.flat_map(|(part, rule)| rule.admits.iter().map(|admits| (*part, admits.clone())));
+            each.filter(|(_, admits)| matches!(admits, Admits::ServiceTag(_))).collect()
         };
         let kept = Effect::possible(settings, from, |_| true).and(&Effect::sure(settings, to));
         Self { settings, from, to, limits, kept, switches: tags(from) != tags(to) }
