@@ -257,7 +257,8 @@ impl Effect {
     fn collect(settings: &Settings, state: &State, picks: impl Fn(Part, Option<&Standing>) -> bool) -> Self {
         let mut effect = Self::default();
         for probes in settings.scopes().iter().map(|scope| Part::Probes(*scope)) {
-            if !state.keys().any(|end| settings.closes(*end, probes)) && picks(probes, None) {
+            let closes = |(end, rule): (&Part, &Standing)| rule.works && settings.closes(*end, probes);
+            if !state.iter().any(closes) && picks(probes, None) {
                 effect.tags.extend(settings.reaches(probes).map(|scope| (crate::PROBES.into(), scope)));
             }
         }
