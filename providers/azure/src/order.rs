@@ -90,17 +90,19 @@ struct Path<'a> {
     kept: Effect,
     /// Whether a service tag comes or goes. Nobody here knows whom it admits, so nothing goes before all has come.
     switches: bool,
+    /// Whether a service tag is what all shall come to.
+    to_tag: bool,
 }
 
 impl<'a> Path<'a> {
     fn new(settings: &'a Settings, from: &'a State, to: &'a State, limits: &'a Limits) -> Self {
-        let tags = |state: &State| -> BTreeSet<Admits> {
-            let held = state.iter().filter(|(part, rule)| part.holds_entries() && rule.opens);
-            let held = held.flat_map(|(_, rule)| &rule.admits);
-            held.filter(|admits| matches!(admits, Admits::ServiceTag(_))).cloned().collect()
+        let tags = |effect: Effect| -> BTreeSet<(Box<str>, Scope)> {
+            effect.tags.into_iter().filter(|(tag, _)| **tag != *crate::PROBES).collect()
         };
+        let may = tags(Effect::possible(settings, from, Part::holds_entries));
+        let (does, shall) = (tags(Effect::sure(settings, from)), tags(Effect::sure(settings, to)));
         let kept = Effect::possible(settings, from, |_| true).and(&Effect::sure(settings, to));
-        Self { settings, from, to, limits, kept, switches: tags(from) != tags(to) }
+        Self { settings, from, to, limits, kept, switches: may != shall || does != shall, to_tag: !shall.is_empty() }
     }
 
     fn next(&self, state: &State) -> Result<Option<Write>, Stuck> {
@@ -117,16 +119,18 @@ impl<'a> Path<'a> {
     }
 
     /// A rule at another priority for the time being, where one of ours has its own: after a change of the
-    /// configuration, or where somebody moved rules about. Only where that lets another write go ahead.
+    /// configuration, or where somebody moved rules about. Only where it brings what is not there, or lets
+    /// another write go ahead.
     fn by_parking(&self, state: &State, left: &[Write]) -> Option<Write> {
         let parked = |(part, rule): &Write| {
             let rule = rule.as_ref()?;
+            let is_new = state.get(part).is_none_or(|now| !now.works || now.admits != rule.admits);
             self.settings.block().find_map(|priority| {
                 let write = (*part, Some(Standing { priority, ..rule.clone() }));
                 let mut after = state.clone();
                 apply(&mut after, &write);
                 let frees = || left.iter().any(|other| other.0 != *part && self.allows(&after, other));
-                (priority != rule.priority && self.allows(state, &write) && frees()).then_some(write)
+                (priority != rule.priority && self.allows(state, &write) && (is_new || frees())).then_some(write)
             })
         };
         left.iter().find_map(parked)
@@ -181,8 +185,12 @@ impl<'a> Path<'a> {
             return false;
         }
         let entries = |state: &State| Effect::possible(self.settings, state, Part::holds_entries);
-        let goes = closes || !entries(state).without(&entries(after)).is_empty();
-        goes && !entries(self.to).without(&Effect::sure(self.settings, after)).is_empty()
+        let mut goes = entries(state).without(&entries(after));
+        if !self.to_tag {
+            // Prefixes that nobody desires are nobody's who stays: only of a tag that goes it is not known who they are.
+            goes.addresses = PrefixSet::new();
+        }
+        (closes || !goes.is_empty()) && !entries(self.to).without(&Effect::sure(self.settings, after)).is_empty()
     }
 }
 
@@ -251,14 +259,12 @@ impl Effect {
         Self::collect(settings, state, |part, _| of(part))
     }
 
-    /// Whom rules let in that are picked. Where nothing of ours closes before it, the group's own default rule for
-    /// probes stands in for ours: it may let them in, unless somebody else closes before it.
+    /// Whom rules let in that are picked. Probes may be let in by rules that are not ours, the group's default rule
+    /// above all, until something of ours closes before those.
     fn collect(settings: &Settings, state: &State, picks: impl Fn(Part, Option<&Standing>) -> bool) -> Self {
         let mut effect = Self::default();
-        for probes in settings.scopes().iter().map(|scope| Part::Probes(*scope)) {
-            if !state.keys().any(|end| settings.closes(*end, probes)) && picks(probes, None) {
-                effect.tags.extend(settings.reaches(probes).map(|scope| (crate::PROBES.into(), scope)));
-            }
+        for probes in settings.scopes().iter().map(|scope| Part::Probes(*scope)).filter(|probes| picks(*probes, None)) {
+            effect.tags.extend(settings.reaches(probes).map(|scope| (crate::PROBES.into(), scope)));
         }
         let (mut ranges, [everybody, _]) = (Vec::new(), everybody());
         for (part, rule) in state.iter().filter(|(_, rule)| rule.opens).filter(|(part, rule)| picks(**part, Some(rule)))

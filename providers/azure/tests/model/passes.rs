@@ -290,3 +290,26 @@ fn the_model_notices_gaps_and_limits() {
     assert!(world.lets_in(None), "a default rule admits probes");
     assert!(world.put(rule("end", 300, "Deny", &["*"], &[])) && !world.lets_in(None));
 }
+
+/// What an older configuration left holds the priority that one of two rules of a tag is to have: nothing that only it
+/// names goes before both have come.
+#[test]
+fn what_is_left_over_holds_up_nothing() {
+    let mut world = World::new();
+    world.most = (12, 14);
+    for (end, priority, prefix) in [("v6-3", 205, "2001:db8::/128"), ("v6", 201, "2001:db8::/126")] {
+        let name = format!("{NAMES}{end}");
+        assert!(world.put(rule(&name, priority, "Allow", &[prefix], &[("description", json!(OURS))])));
+    }
+    let settings = settings_of(&world, (false, false, true, true));
+    let (_, goal) = plan(&world, &settings, &Desired::ServiceTag("ExampleService".to_owned())).unwrap();
+    let mut writes = Vec::new();
+    while let Some(write) = goal.next(&settings, &world.group()).unwrap() {
+        world.make(&write).unwrap();
+        let priority = write.body.as_ref().map_or(0, |body| body["properties"]["priority"].as_u64().unwrap());
+        writes.push((write.name[NAMES.len()..].to_owned(), priority));
+    }
+    // What it names, another does as well: it may go first.
+    let expected = [("tag-v4", 204), ("v6-3", 0), ("tag-v6", 205), ("v6", 0)];
+    assert_eq!(writes, expected.map(|(name, priority)| (name.to_owned(), priority)));
+}
