@@ -170,6 +170,18 @@ impl Settings {
         }
     }
 
+    /// For which destinations of this configuration a rule lets somebody in, or closes. One that another configuration
+    /// made for both families reaches both, and one for a single family some of what is now for both.
+    pub(crate) fn reaches(&self, part: Part) -> impl Iterator<Item = Scope> + use<> {
+        let of = self.scope(part);
+        self.scopes().iter().copied().filter(move |scope| of.is_none() || scope.is_none() || *scope == of)
+    }
+
+    /// Whether a rule is one that may close before another.
+    pub(crate) fn closes(&self, end: Part, part: Part) -> bool {
+        matches!(end, Part::Deny(_)) && self.reaches(end).any(|scope| self.reaches(part).any(|other| other == scope))
+    }
+
     /// The priority that a rule has; none for one that this configuration has no place for.
     pub(crate) fn priority_of(&self, part: Part) -> Option<u16> {
         let chunks = 2 * self.chunks();

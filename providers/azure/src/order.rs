@@ -90,17 +90,19 @@ struct Path<'a> {
     kept: Effect,
     /// Whether a service tag comes or goes. Nobody here knows whom it admits, so nothing goes before all has come.
     switches: bool,
+    /// Whether a service tag is what all shall come to.
+    to_tag: bool,
 }
 
 impl<'a> Path<'a> {
     fn new(settings: &'a Settings, from: &'a State, to: &'a State, limits: &'a Limits) -> Self {
-        let tags = |state: &State| -> BTreeSet<Admits> {
-            let held = state.iter().filter(|(part, rule)| part.holds_entries() && rule.opens);
-            let held = held.flat_map(|(_, rule)| &rule.admits);
-            held.filter(|admits| matches!(admits, Admits::ServiceTag(_))).cloned().collect()
+        let tags = |effect: Effect| -> BTreeSet<(Box<str>, Scope)> {
+            effect.tags.into_iter().filter(|(tag, _)| **tag != *crate::PROBES).collect()
         };
+        let may = tags(Effect::possible(settings, from, Part::holds_entries));
+        let (does, shall) = (tags(Effect::sure(settings, from)), tags(Effect::sure(settings, to)));
         let kept = Effect::possible(settings, from, |_| true).and(&Effect::sure(settings, to));
-        Self { settings, from, to, limits, kept, switches: tags(from) != tags(to) }
+        Self { settings, from, to, limits, kept, switches: may != shall || does != shall, to_tag: !shall.is_empty() }
     }
 
     fn next(&self, state: &State) -> Result<Option<Write>, Stuck> {
@@ -117,16 +119,18 @@ impl<'a> Path<'a> {
     }
 
     /// A rule at another priority for the time being, where one of ours has its own: after a change of the
-    /// configuration, or where somebody moved rules about. Only where that lets another write go ahead.
+    /// configuration, or where somebody moved rules about. Only where it brings what is not there, or lets
+    /// another write go ahead.
     fn by_parking(&self, state: &State, left: &[Write]) -> Option<Write> {
         let parked = |(part, rule): &Write| {
             let rule = rule.as_ref()?;
+            let is_new = state.get(part).is_none_or(|now| !now.works || now.admits != rule.admits);
             self.settings.block().find_map(|priority| {
                 let write = (*part, Some(Standing { priority, ..rule.clone() }));
                 let mut after = state.clone();
                 apply(&mut after, &write);
                 let frees = || left.iter().any(|other| other.0 != *part && self.allows(&after, other));
-                (priority != rule.priority && self.allows(state, &write) && frees()).then_some(write)
+                (priority != rule.priority && self.allows(state, &write) && (is_new || frees())).then_some(write)
             })
         };
         left.iter().find_map(parked)
@@ -164,11 +168,12 @@ impl<'a> Path<'a> {
     fn opens_gap(&self, after: &State) -> bool {
         let missing = self.kept.without(&Effect::sure(self.settings, after));
         let changed = |part: &Part| after.get(part) != self.from.get(part);
-        let closed = |part: &Part| match (self.from.get(part), after.get(part)) {
+        let closed = |end: &Part| match (self.from.get(end), after.get(end)) {
             (Some(before), Some(now)) => now != before && (now.priority < before.priority || !before.works),
             (before, now) => before.is_none() && now.is_some(),
         };
-        let touched = |part: Part| changed(&part) || closed(&Part::Deny(self.settings.scope(part)));
+        let ends = |part: Part| after.keys().filter(move |end| self.settings.closes(**end, part));
+        let touched = |part: Part| changed(&part) || ends(part).any(closed);
         let lost = Effect::possible(self.settings, self.from, touched);
         !missing.and(&lost).is_empty()
     }
@@ -180,8 +185,12 @@ impl<'a> Path<'a> {
             return false;
         }
         let entries = |state: &State| Effect::possible(self.settings, state, Part::holds_entries);
-        let goes = closes || !entries(state).without(&entries(after)).is_empty();
-        goes && !entries(self.to).without(&entries(after)).is_empty()
+        let mut goes = entries(state).without(&entries(after));
+        if !self.to_tag {
+            // Prefixes that nobody desires are nobody's who stays: only of a tag that goes it is not known who they are.
+            goes.addresses = PrefixSet::new();
+        }
+        (closes || !goes.is_empty()) && !entries(self.to).without(&Effect::sure(self.settings, after)).is_empty()
     }
 }
 
@@ -215,7 +224,8 @@ fn both(old: &BTreeSet<Admits>, new: &BTreeSet<Admits>) -> BTreeSet<Admits> {
     all.iter().filter(|one| !all.iter().any(|other| within(one, other))).map(|one| (*one).clone()).collect()
 }
 
-fn prefixes(state: &State) -> usize {
+/// How many prefixes they hold, as the group counts them: a tag is none.
+pub(crate) fn prefixes(state: &State) -> usize {
     state.keys().map(|part| prefixes_of(state, *part)).sum()
 }
 
@@ -235,8 +245,10 @@ struct Effect {
 impl Effect {
     /// Who is admitted for sure.
     fn sure(settings: &Settings, state: &State) -> Self {
-        let closes = |part: Part| state.get(&Part::Deny(settings.scope(part))).map(|deny| deny.priority);
-        let gets_past = |part: Part, rule: &Standing| closes(part).is_none_or(|deny| rule.priority < deny);
+        // One that is not as it should be may close anything: an end, or what was turned into one.
+        let closes = |end: Part, rule: &Standing, part| settings.closes(end, part) || !rule.works && !rule.opens;
+        let ends = |part: Part| state.iter().filter(move |(end, rule)| closes(**end, rule, part));
+        let gets_past = |part: Part, rule: &Standing| ends(part).all(|(_, end)| rule.priority < end.priority);
         let surely = |part: Part, rule: &Standing| rule.works && gets_past(part, rule);
         let opens = |part: Part| !matches!(part, Part::Deny(_));
         Self::collect(settings, state, |part, rule| opens(part) && rule.is_some_and(|rule| surely(part, rule)))
@@ -247,26 +259,27 @@ impl Effect {
         Self::collect(settings, state, |part, _| of(part))
     }
 
-    /// Whom rules let in that are picked. Where nothing of ours closes before it, the group's own default rule for
-    /// probes stands in for ours: it may let them in, unless somebody else closes before it.
+    /// Whom rules let in that are picked. Probes may be let in by rules that are not ours, the group's default rule
+    /// above all, until something of ours closes before those.
     fn collect(settings: &Settings, state: &State, picks: impl Fn(Part, Option<&Standing>) -> bool) -> Self {
         let mut effect = Self::default();
-        for scope in settings.scopes() {
-            if !state.contains_key(&Part::Deny(*scope)) && picks(Part::Probes(*scope), None) {
-                effect.tags.insert((crate::PROBES.into(), *scope));
-            }
+        for probes in settings.scopes().iter().map(|scope| Part::Probes(*scope)).filter(|probes| picks(*probes, None)) {
+            effect.tags.extend(settings.reaches(probes).map(|scope| (crate::PROBES.into(), scope)));
         }
         let (mut ranges, [everybody, _]) = (Vec::new(), everybody());
         for (part, rule) in state.iter().filter(|(_, rule)| rule.opens).filter(|(part, rule)| picks(**part, Some(rule)))
         {
             for admits in &rule.admits {
-                let tag = match admits {
+                let tag: Box<str> = match admits {
                     // Load balancers are among everybody.
                     Admits::Range(range) if *range == everybody => crate::PROBES.into(),
                     Admits::ServiceTag(tag) => tag.clone(),
                     Admits::Range(_) => continue,
                 };
-                effect.tags.insert((tag, settings.scope(*part)));
+                // And one may open anything.
+                let reaches = |scope: &&Scope| !rule.works || settings.reaches(*part).any(|reached| reached == **scope);
+                let scopes = settings.scopes().iter().filter(reaches);
+                effect.tags.extend(scopes.map(|scope| (Box::clone(&tag), *scope)));
             }
             ranges.extend(rule.admits.iter().filter_map(|admits| match admits {
                 Admits::Range(range) => Some(*range),

@@ -147,13 +147,12 @@ fn in_order(
         contents.iter().filter(|(_, admits)| !admits.is_empty()).map(standing).collect()
     };
     let (from, to) = (state(before), state(after));
-    let count = |state: &State| state.values().map(|rule| rule.admits.len()).sum::<usize>();
     let free = |slot| {
         let room = observed.rooms.iter().find(|room| room.slot == slot);
         room.and_then(|room| room.free.v4).and_then(|free| usize::try_from(free).ok()).unwrap_or(usize::MAX)
     };
     let limits = Limits {
-        prefixes: free(WHOLE_GROUP).saturating_add(count(&from)),
+        prefixes: free(WHOLE_GROUP).saturating_add(order::prefixes(&from)),
         rules: free(MORE_RULES).saturating_add(from.len()),
         taken: BTreeSet::new(),
     };

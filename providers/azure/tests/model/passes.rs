@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tagwall_azure::Settings;
-use tagwall_provider::{Desired, IpNet, Limit, PrefixSet};
+use tagwall_provider::{Desired, IpNet, Limit, PerFamily, PrefixSet};
 
-use super::world::{self, NAMES, OURS, World, go, plan, rule, try_pass, wanted};
+use super::world::{self, DESTINATIONS, NAMES, OURS, World, go, plan, rule, try_pass, wanted};
 
 /// An aligned block of the world.
 fn block(v4: bool) -> impl Strategy<Value = IpNet> {
@@ -43,6 +43,7 @@ fn damage() -> impl Strategy<Value = Damage> {
         ("protocol", "*"),
         ("destinationPortRange", "8000-9000"),
         ("destinationPortRange", "22"),
+        ("destinationAddressPrefix", "198.51.100.9"),
         ("destinationAddressPrefix", "198.51.100.1"),
         ("provisioningState", "Failed"),
         ("direction", "Outbound"),
@@ -75,6 +76,8 @@ fn ours() -> impl Strategy<Value = Value> {
     // The priorities are those of two rules to a family.
     prop_oneof![
         6 => chunk,
+        1 => other("tag-v4", 204, "Allow", "ExampleService"),
+        1 => other("deny-v6", 209, "Deny", "*"),
         1 => other("tag", 204, "Allow", "ExampleService"),
         1 => other("v4", 200, "Allow", "*"),
         1 => other("probes", 206, "Allow", "AzureLoadBalancer"),
@@ -128,15 +131,27 @@ prop_compose! {
     }
 }
 
-fn settings_of(world: &World, (deny, probes, two): (bool, bool, bool)) -> Settings {
+fn settings_of(world: &World, (deny, probes, two, named): Switches) -> Settings {
     let (most_prefixes, most_rules) = world.most;
     // Two rules to a family, or one.
     let largest_rule = if two { most_prefixes.div_ceil(2) } else { most_prefixes };
-    Settings { deny, admit_probes: probes, largest_rule, most_prefixes, most_rules, ..world::settings() }
+    let [v4, v6] = DESTINATIONS.map(|own| named.then(|| own.to_owned()));
+    Settings {
+        destination: PerFamily { v4, v6 },
+        deny,
+        admit_probes: probes,
+        largest_rule,
+        most_prefixes,
+        most_rules,
+        ..world::settings()
+    }
 }
 
-fn switches() -> impl Strategy<Value = (bool, bool, bool)> {
-    any::<(bool, bool, bool)>()
+/// Whether the target closes, admits probes, has two rules to a family, names its destinations.
+type Switches = (bool, bool, bool, bool);
+
+fn switches() -> impl Strategy<Value = Switches> {
+    (any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.3))
 }
 
 /// Whether somebody else stands where ours would, or behind what closes.
@@ -248,7 +263,7 @@ proptest! {
     fn an_insert_writes_one_rule(desired in wish(), v4 in any::<bool>(), at in 0_u8..64, two in any::<bool>()) {
         let mut world = World::new();
         world.most = (40, 20);
-        let settings = settings_of(&world, (false, false, two));
+        let settings = settings_of(&world, (false, false, two, false));
         prop_assume!(matches!(desired, Desired::Prefixes { .. }));
         world::pass(&mut world, &settings, &desired).unwrap();
         let more: PrefixSet = [IpNet::from(world::address(if v4 { at } else { at + 64 }))].into_iter().collect();
@@ -274,4 +289,27 @@ fn the_model_notices_gaps_and_limits() {
     assert!(!world.lets_in(Some(1)), "the rule before decides");
     assert!(world.lets_in(None), "a default rule admits probes");
     assert!(world.put(rule("end", 300, "Deny", &["*"], &[])) && !world.lets_in(None));
+}
+
+/// What an older configuration left holds the priority that one of two rules of a tag is to have: nothing that only it
+/// names goes before both have come.
+#[test]
+fn what_is_left_over_holds_up_nothing() {
+    let mut world = World::new();
+    world.most = (12, 14);
+    for (end, priority, prefix) in [("v6-3", 205, "2001:db8::/128"), ("v6", 201, "2001:db8::/126")] {
+        let name = format!("{NAMES}{end}");
+        assert!(world.put(rule(&name, priority, "Allow", &[prefix], &[("description", json!(OURS))])));
+    }
+    let settings = settings_of(&world, (false, false, true, true));
+    let (_, goal) = plan(&world, &settings, &Desired::ServiceTag("ExampleService".to_owned())).unwrap();
+    let mut writes = Vec::new();
+    while let Some(write) = goal.next(&settings, &world.group()).unwrap() {
+        world.make(&write).unwrap();
+        let priority = write.body.as_ref().map_or(0, |body| body["properties"]["priority"].as_u64().unwrap());
+        writes.push((write.name[NAMES.len()..].to_owned(), priority));
+    }
+    // What it names, another does as well: it may go first.
+    let expected = [("tag-v4", 204), ("v6-3", 0), ("tag-v6", 205), ("v6", 0)];
+    assert_eq!(writes, expected.map(|(name, priority)| (name.to_owned(), priority)));
 }

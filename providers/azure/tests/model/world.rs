@@ -11,6 +11,8 @@ use tagwall_provider::{Desired, IpNet, Observed, Refusal, Steps};
 
 pub(crate) const OURS: &str = "tagwall:edge/web";
 pub(crate) const NAMES: &str = "tagwall-edge-web-";
+/// Where the target is, for worlds in which that is named.
+pub(crate) const DESTINATIONS: [&str; 2] = ["198.51.100.1", "2001:db8:ff::1"];
 /// The addresses of the world: IPv4 first.
 pub(crate) const ADDRESSES: u8 = 128;
 
@@ -90,7 +92,23 @@ impl World {
     pub(crate) fn is_ours(rule: &Value) -> bool {
         let end = rule["name"].as_str().unwrap().to_lowercase();
         let end = end.strip_prefix(NAMES).map(str::to_owned);
-        let known = ["v4", "v6", "v4-2", "v6-2", "v4-3", "v6-3", "tag", "probes", "deny", "tag-v4", "deny-v6"];
+        let known = [
+            "v4",
+            "v6",
+            "v4-2",
+            "v6-2",
+            "v4-3",
+            "v6-3",
+            "tag",
+            "tag-v4",
+            "tag-v6",
+            "probes",
+            "probes-v4",
+            "probes-v6",
+            "deny",
+            "deny-v4",
+            "deny-v6",
+        ];
         rule["properties"]["description"] == OURS && end.is_some_and(|end| known.contains(&end.as_str()))
     }
 
@@ -112,13 +130,15 @@ impl World {
                     None => text == "*" || text == "8443",
                 }
             });
-            // The target's place is nowhere in particular: a rule for some destination is not for it.
-            let everywhere = texts(rule, "destinationAddressPrefix", "destinationAddressPrefixes") == ["*"];
+            // A rule for some destination is for the target where that is the target's own.
+            let of_family = number.map(|number| DESTINATIONS[usize::from(number >= 64)]);
+            let to = texts(rule, "destinationAddressPrefix", "destinationAddressPrefixes");
+            let there = to == ["*"] || of_family.map_or(to == [DESTINATIONS[0]], |own| to == [own]);
             let source = sources(rule).iter().any(|text| match number {
                 Some(number) => means(text, number),
                 None => text == "AzureLoadBalancer" || text == "*",
             });
-            protocol && port && everywhere && source
+            protocol && port && there && source
         };
         inbound.iter().find(meets).map_or(number.is_none(), |rule| rule["properties"]["access"] == "Allow")
     }
@@ -142,7 +162,9 @@ impl World {
         }
         for (index, rule) in self.rules.iter().enumerate() {
             let properties = &rule["properties"];
-            let mut families = sources(rule).into_iter().filter(|text| is_prefix(text)).map(|text| text.contains(':'));
+            let ends =
+                sources(rule).into_iter().chain(texts(rule, "destinationAddressPrefix", "destinationAddressPrefixes"));
+            let mut families = ends.filter(|text| is_prefix(text)).map(|text| text.contains(':'));
             if families.next().is_some_and(|first| families.any(|other| other != first)) {
                 return Some("ResourceCannotContainAddressPrefixesFromDifferentAddressFamilies");
             }
