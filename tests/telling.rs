@@ -271,12 +271,12 @@ fn passes_of_cron_tell_once_what_they_show() {
         world.expect(3, "sync --notify");
         assert_eq!(told(&feed), ["refusal edge"], "told again");
         world.feed(12, &[("AzureActiveDirectory", &[&PREFIXES[..], &["203.0.113.0/28"]].concat())]);
-        feed.on(SECRET, Reply::status(500));
+        feed.only_on(SECRET, Reply::status(500));
         let run = world.expect(0, "sync --notify");
         assert!(run.stderr.contains("`ops` was not told: the receiver answered with status 500"), "{}", run.stderr);
         assert!(!run.stderr.contains("s3cr3t"), "{}", run.stderr);
         // The end of trouble is still told by a later pass; a change that was missed is the past.
-        feed.on(SECRET, Reply::status(202));
+        feed.only_on(SECRET, Reply::status(202));
         world.expect(0, "sync --notify");
         assert_eq!(told(&feed), ["refusal edge", "recovery edge", "recovery edge"]);
         world.expect(64, "sync --dry-run --notify");

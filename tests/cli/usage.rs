@@ -84,6 +84,8 @@ fn help_of_every_verb() {
           -y, --yes                       Do not ask, even where the change would cut your own connection
               --metrics-file <FILE.prom>  Write metrics after the pass, for node_exporter's collector of
                                           text files
+              --notify                    Tell the receivers of `[notify]` what the pass shows and they were
+                                          not told yet; for cron, where no daemon does
               --fail-on <WHAT>            What ends with an exit status other than 0, besides errors
                                           [default: refused,pending] [possible values: refused, pending,
                                           drift]

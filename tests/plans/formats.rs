@@ -74,7 +74,7 @@ fn markdown_is_a_comment_that_its_job_finds_again() {
         | `entra` | IPv4 | 33.3 % of the addresses (96), 12 of 36 prefixes | 50 % | 33.3 % (96 addresses) | 100 % |
         | `entra` | IPv6 | 50.0 % of the addresses (2^80), 1 of 2 prefixes | 50 % | 50.0 % (2^80 addresses) | 100 % |
 
-        Plan `8125c846c886b3a6d4d17b80bd390c3ad128420bf0778f5a44d2fbef16201ee1`
+        Plan `1879604e5baa4fe40ac4c5153e7d12960b6d15f814f5b95630874a83767ed668`
         ");
         assert_snapshot!(world.tell("sync --format markdown"), @r"
         exit status 0

@@ -193,6 +193,11 @@ impl Feed {
         self
     }
 
+    /// Answers a path this way from now on, whatever was to be answered.
+    pub(crate) fn only_on(&self, path: &str, reply: Reply) {
+        self.shared.replies.lock().unwrap().insert(path.to_owned(), VecDeque::from([reply]));
+    }
+
     /// Forgets what was to be answered and what was asked.
     pub(crate) fn reset(&self) {
         self.shared.replies.lock().unwrap().clear();

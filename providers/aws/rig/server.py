@@ -6,10 +6,10 @@
 Control, all JSON:
     POST /_rig/reset                                nothing is there, no faults, clock and figures as at first
     POST /_rig/faults    {action, nth, kind, ...}   a fault, see `Fault`; GET shows those still to come
-    POST /_rig/settings  {quota, lag, settle, untagged, allow}
+    POST /_rig/settings  {quota, lag, settle, untagged, allow, distance}
                          rules of a family in a group; seconds until writes show in reads; seconds until a changed
                          prefix list is complete; whether the next authorise forgets its tags; the only actions that
-                         are allowed (null: all)
+                         are allowed (null: all); seconds that each call is under way, as from afar
     POST /_rig/advance   {seconds}                  moves the rig's clock: a lag of minutes passes at once
     GET  /_rig/log                                  every call, as --log writes it, one line each, in their order
     GET  /_rig/state                                rules and lists as they are now, lag or not
@@ -93,7 +93,7 @@ class Rig:
         return time.monotonic() + self.offset
 
     def reset(self):
-        self.offset, self.faults, self.log, self.allow = 0.0, [], [], None
+        self.offset, self.faults, self.log, self.allow, self.distance = 0.0, [], [], None, 0.0
         self.strict.reset()
         self.moto.post("/moto-api/reset", headers={"Host": "localhost"})
 
@@ -199,6 +199,9 @@ class Rig:
 
     def set(self, settings):
         for name, value in settings.items():
+            if name == "distance":
+                self.distance = float(value)
+                continue
             if name == "allow":
                 self.allow = value
             elif name in ("quota", "lag", "settle", "untagged"):
@@ -257,6 +260,8 @@ class Handler(BaseHTTPRequestHandler):
         # Some clients write the names of headers small.
         headers = {name.title(): value for name, value in self.headers.items()}
         request = {"path": self.path, "body": body, "headers": headers}
+        # Calls that are under way wait side by side; only what is done about them goes one by one.
+        time.sleep(self.rig.distance)
         answered, silence = self.rig.handle(request)
         if answered is None:
             self.hang_up(silence)

@@ -76,7 +76,7 @@ pub struct Identity {
 
 /// How long reads may lag behind writes. More than two minutes have been reported; what is not seen by then is left to
 /// the verification, and to the next pass.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// All clients, each made when it is first used. Clones share them.
 #[derive(Clone)]
@@ -187,7 +187,7 @@ async fn configure(account: &Account) -> SdkConfig {
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(CALL_TIMEOUT);
     let (version, region) = (BehaviorVersion::v2026_01_12(), Region::new(account.region.clone()));
-    let mut loader = aws_config::defaults(version.clone())
+    let mut loader = aws_config::defaults(version)
         .region(region.clone())
         // Not `adaptive`: after two throttles it paused a quiet client for twenty seconds.
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))

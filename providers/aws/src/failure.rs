@@ -234,3 +234,52 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     }
     said.join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(code: &str, status: u16, expect: Class) {
+        assert_eq!(class(code, Some(status)), expect, "{code} {status}");
+    }
+
+    #[test]
+    fn codes_and_what_they_mean() {
+        check("InvalidPermission.Duplicate", 400, Class::Conflict);
+        check("PrefixListVersionMismatch", 400, Class::Conflict);
+        check("UnauthorizedOperation", 403, Class::Denied);
+        check("ExpiredToken", 400, Class::Denied);
+        // EC2 throttles with 503, and with 400 at times.
+        check("RequestLimitExceeded", 503, Class::Transient);
+        check("RequestLimitExceeded", 400, Class::Transient);
+        // What nobody has heard of is told apart by its status.
+        check("Unheard", 500, Class::Transient);
+        check("Unheard", 400, Class::Rejected);
+        check("RulesPerSecurityGroupLimitExceeded", 400, Class::Rejected);
+        check("InvalidGroup.NotFound", 400, Class::Rejected);
+    }
+
+    #[test]
+    fn an_answer_is_told_in_one_line() {
+        let told = |message: &str, request: Option<&str>| {
+            let request = request.map(str::to_owned);
+            Answer { code: "Code".to_owned(), message: message.to_owned(), request }.to_string()
+        };
+        assert_eq!(told("", None), "AWS answered Code");
+        assert_eq!(told("not so", Some("abc")), "AWS answered Code: not so (request abc)");
+    }
+
+    /// Kilobytes that only an administrator can decode stand in no log.
+    #[test]
+    fn the_encoded_part_of_a_denial_is_left_out() {
+        let meta = aws_sdk_ec2::error::ErrorMetadata::builder();
+        let message = "You are not authorized. Encoded authorization failure message: c2VjcmV0";
+        let meta = meta.code("UnauthorizedOperation").message(message).build();
+        let code = "UnauthorizedOperation";
+        let failure = Failure::answered("ec2:CreateTags", "ec2:CreateTags in eu-west-1", Some(403), &meta, code);
+        assert_eq!(failure.error.class(), "denied");
+        assert!(failure.error.hint().is_some_and(|hint| hint.contains("allow ec2:CreateTags")));
+        let beneath = failure.error.source().map(ToString::to_string);
+        assert_eq!(beneath.as_deref(), Some("AWS answered UnauthorizedOperation: You are not authorized."));
+    }
+}

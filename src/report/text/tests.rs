@@ -1,4 +1,4 @@
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use jiff::civil::date;
 use tagwall_provider::testing::memory::{MemoryFirewall, MemoryProvider};
 use tagwall_provider::{Applied, Desired, Foreign, ForeignEffect, Limit, Orphan, OwnerMark, Provider as _, StoredId};

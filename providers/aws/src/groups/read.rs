@@ -77,7 +77,9 @@ async fn sort(
         sorted.entry(row.group_id.unwrap_or_default()).or_default().push(rule);
     }
     // However EC2 orders them, one state is read as one.
-    sorted.values_mut().for_each(|rules| rules.sort_by(|one, other| one.id.cmp(&other.id)));
+    for rules in sorted.values_mut() {
+        rules.sort_by(|one, other| one.id.cmp(&other.id));
+    }
     Ok(sorted)
 }
 

@@ -165,12 +165,12 @@ impl<'a> Writing<'a> {
                 Call::Tag { rules } | Call::Revoke { rules, .. } => named.extend(rules),
             }
         }
-        let is_done = |step: &&Step| match &step.id {
-            Some(id) => names(id).all(|id| named.contains(&id)),
-            None => {
-                let group = self.groups.get(step.slot.0 as usize);
-                group.zip(prefix_of(step)).is_some_and(|(group, prefix)| authorised.contains(&(group.as_str(), prefix)))
+        let is_done = |step: &&Step| {
+            if let Some(id) = &step.id {
+                return names(id).all(|id| named.contains(&id));
             }
+            let group = self.groups.get(step.slot.0 as usize);
+            group.zip(prefix_of(step)).is_some_and(|(group, prefix)| authorised.contains(&(group.as_str(), prefix)))
         };
         let added = self.steps.of(Operation::Add).filter(is_done);
         let removed = self.steps.of(Operation::Remove).filter(is_done);

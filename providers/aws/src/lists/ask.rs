@@ -22,7 +22,7 @@ impl PrefixLists {
         for family in Family::ALL {
             match forms.get(family) {
                 Form::None => {
-                    lines.push(format!("no list of {family} is named: a tag with {family} prefixes is refused"))
+                    lines.push(format!("no list of {family} is named: a tag with {family} prefixes is refused"));
                 }
                 Form::There(list) => {
                     lines.push(self.holding(list, write::is_named(&connection, &list.id).await?));

@@ -52,6 +52,16 @@ on_a_rig! {
         assert!(assumed <= 4, "the credentials of a role are not kept");
     }
 
+    /// The SDK's chain would take the environment's credentials, and write to their account.
+    async fn a_profile_that_is_named_goes_before_the_environment(rig) {
+        let clients = Clients::default();
+        let of_environment = clients.identity(&account(REGION)).await.unwrap();
+        let other = Account { profile: Some("other".to_owned()), ..account(REGION) };
+        assert_eq!(clients.identity(&other).await.unwrap().account, OTHER_ACCOUNT);
+        assert_ne!(of_environment.account, OTHER_ACCOUNT);
+        assert!(rig.log().iter().any(|entry| entry["action"] == "AssumeRole"));
+    }
+
     /// What `check` asks changes nothing, and names what is missing.
     async fn leave_is_asked_for_without_writing(rig) {
         let world = World::new(&rig, 2);

@@ -91,7 +91,7 @@ impl Conforming for GroupsRig {
         let ours = format!("tagwall:{OWNER}/");
         let foreign = self.rig.rules().into_iter();
         let foreign = foreign.filter(|rule| mark_of(rule).is_none_or(|mark| !mark.starts_with(&ours)));
-        foreign.map(|rule| format!("{rule}\n")).collect()
+        foreign.map(|rule| rule.to_string()).collect::<Vec<_>>().join("\n")
     }
 
     async fn third_party(&mut self, target: Target, act: Act) -> Result<(), NotApplicable> {

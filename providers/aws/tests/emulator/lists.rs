@@ -105,7 +105,7 @@ impl Conforming for ListsRig {
         let ours = format!("tagwall:{OWNER}/");
         let foreign = self.entries().into_iter();
         let foreign = foreign.filter(|entry| mark_of(entry).is_none_or(|mark| !mark.starts_with(&ours)));
-        foreign.map(|entry| format!("{entry}\n")).collect()
+        foreign.map(|entry| entry.to_string()).collect::<Vec<_>>().join("\n")
     }
 
     async fn third_party(&mut self, target: Target, act: Act) -> Result<(), NotApplicable> {

@@ -23,6 +23,7 @@ mod kill;
 mod lists;
 mod live;
 mod log;
+mod renamed;
 mod replay;
 mod secrets;
 mod sizes;

@@ -60,7 +60,7 @@ pub(crate) fn child(rig: &Rig, name: &str) -> Command {
         .env("AWS_SECRET_ACCESS_KEY", SECRET)
         .env("AWS_SESSION_TOKEN", TOKEN)
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_CONFIG_FILE", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emulator/profiles"))
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     child
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use tagwall_aws::{Account, Role};
+use tagwall_provider::Provider as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::faults::{goal, standing};

@@ -40,7 +40,7 @@ async fn refused(world: &World, wanted: &PrefixSet) -> tagwall_provider::Refusal
 struct Lists {
     rig: Rig,
     hand: Hand,
-    lists: PerFamily<ListName>,
+    names: PerFamily<ListName>,
     target: ListTarget,
 }
 
@@ -48,12 +48,12 @@ impl Lists {
     fn new(rig: &Rig, most: u64) -> Self {
         let hand = Hand::new(rig);
         let list = |family: Family| ListName::Id(hand.make_list("entra", &family.to_string(), most, &[]));
-        let lists = PerFamily::from_fn(list);
-        Self { rig: rig.clone(), hand, lists, target: ListTarget::new(mark()) }
+        let names = PerFamily::from_fn(list);
+        Self { rig: rig.clone(), hand, names, target: ListTarget::new(mark()) }
     }
 
     fn provider(&self) -> PrefixLists {
-        PrefixLists::new(&Clients::default(), account(REGION), self.lists.clone(), self.target.clone())
+        PrefixLists::new(&Clients::default(), account(REGION), self.names.clone(), self.target.clone())
     }
 
     fn admitted(&self) -> PrefixSet {
@@ -140,12 +140,32 @@ on_a_rig! {
         let lists = Lists::new(&rig, 50);
         lists.reach(&hosts(0, 50)).await;
         let group = lists.hand.make_group("names-the-list");
-        let ListName::Id(id) = &lists.lists.v4 else { panic!() };
+        let ListName::Id(id) = &lists.names.v4 else { panic!() };
         lists.hand.name_list(&group, id);
         let error = pass(&lists.provider(), &Desired::listed(hosts(0, 70))).await.unwrap_err();
         let PassError::Provider(error @ ProviderError::Rejected { .. }) = error else { panic!("{error:?}") };
         assert!(error.to_string().contains(&group) && error.hint().is_some(), "{error:?}");
         assert_eq!(lists.admitted(), hosts(0, 50));
+    }
+
+    /// Reads that show the past: no version is seen for two minutes, and none is built on before it is.
+    async fn lists_whose_reads_lag(rig) {
+        let lists = Lists::new(&rig, 2);
+        rig.advance(300);
+        rig.set("lag", 120);
+        let ticking = {
+            let rig = rig.clone();
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    rig.advance(20);
+                }
+            })
+        };
+        let passed = pass(&lists.provider(), &Desired::listed(hosts(0, 150))).await.unwrap();
+        assert_eq!((passed.conflicts, passed.applied.calls, lists.admitted()), (0, 6, hosts(0, 150)));
+        assert_eq!(passed.after.admitted(), hosts(0, 150), "it did not wait for what it had written");
+        ticking.abort();
     }
 
     /// Somebody enters something between two calls of a change: the version is the lock.
