@@ -181,10 +181,11 @@ impl<'a> Path<'a> {
     /// Whether it takes somebody away while another rule has yet to take somebody in, and it cannot be known who is who.
     fn lets_go_early(&self, state: &State, after: &State, (part, rule): &Write) -> bool {
         let closes = matches!(part, Part::Deny(_)) && rule.is_some();
-        if !self.switches || !closes && !part.holds_entries() {
+        if !self.switches || matches!(part, Part::Probes(_)) {
             return false;
         }
-        let entries = |state: &State| Effect::possible(self.settings, state, Part::holds_entries);
+        // An end that was turned into its opposite lets in whom it names.
+        let entries = |state: &State| Effect::possible(self.settings, state, |part| !matches!(part, Part::Probes(_)));
         let mut goes = entries(state).without(&entries(after));
         if !self.to_tag {
             // Prefixes that nobody desires are nobody's who stays: only of a tag that goes it is not known who they are.

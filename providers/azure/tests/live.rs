@@ -8,11 +8,7 @@
 //! It makes and removes rules named `tagwall-live-test-…` at the priorities 4000 to 4007, for TCP 65000, of documentation
 //! prefixes. It tells what no recording shows: whether If-Match is honoured on a single rule.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "in a test a panic is the answer, and findings are printed"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 use tagwall_arm::{Account, Clients, Condition};
 use tagwall_azure::{NetworkSecurityGroup, Nsg, Ports, Settings};

@@ -197,7 +197,8 @@ proptest! {
             match try_pass(&mut world, &settings, desired) {
                 Ok(Ok(pass)) => {
                     let rules: BTreeSet<&str> = pass.writes.iter().map(|write| &*write.name).collect();
-                    prop_assert!(pass.writes.len() <= rules.len() + 2, "{:?}", pass.writes);
+                    // It may wait at another priority, take in before it lets go, and come to be as it shall.
+                    prop_assert!(pass.writes.len() <= 3 * rules.len(), "{:?}", pass.writes);
                     prop_assert_eq!(pass.writes.is_empty(), pass.steps.is_empty());
                 }
                 // Only what somebody moved by hand can hold itself up.
