@@ -1,5 +1,5 @@
-use jiff::{SignedDuration, Timestamp};
 use jiff::civil::date;
+use jiff::{SignedDuration, Timestamp};
 use tagwall_provider::testing::memory::{MemoryFirewall, MemoryProvider};
 use tagwall_provider::{Applied, Desired, Foreign, ForeignEffect, Limit, Orphan, OwnerMark, Provider as _, StoredId};
 
