@@ -76,11 +76,16 @@ fn question(targets: &[&Target]) -> String {
 async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
     let sweepers = context.providers.sweepers(&context.config);
     let unmarked = context.state.unmarked_leftovers(&context.config);
-    let (mut found, mut unread) = (Vec::new(), None);
+    let (mut found, mut unread) = (Vec::<(_, Vec<Orphan>)>::new(), None);
     for sweeper in sweepers {
         match look(sweeper).await {
-            Ok((_, orphans)) if orphans.is_empty() => {}
-            Ok(some) => found.push(some),
+            Ok((sweeper, mut orphans)) => {
+                // Several may see the same.
+                orphans.retain(|orphan| !found.iter().any(|(_, seen)| seen.contains(orphan)));
+                if !orphans.is_empty() {
+                    found.push((sweeper, orphans));
+                }
+            }
             // Told in the end: a cloud that cannot be reached keeps nobody from removing what this host has left.
             Err(failure) => unread = Some(failure),
         }

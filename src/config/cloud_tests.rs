@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 
 fn parse(target: &str) -> Result<Config, String> {
-    let text = format!("[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n{target}");
+    let text = format!("owner = \"test\"\n[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n{target}");
     Config::parse(&text, Path::new("/etc/tagwall.toml")).map_err(|error| crate::chain::chain(&error))
 }
 
@@ -108,6 +108,17 @@ fn a_service_tag_is_one_tag_as_it_is() {
     }
     let regional = with("[lists.x]\ntags = [\"Storage\"]\nregions = [\"WestEurope\"]").unwrap();
     assert_eq!(regional.targets[0].service_tag.as_deref(), Some("Storage.WestEurope"));
+}
+
+#[test]
+fn marks_in_a_cloud_need_an_owner_that_is_no_host() {
+    let text = format!(
+        "[lists.entra]\ntags = [\"A\"]\n{}",
+        target("aws-security-groups = { region = \"eu-west-1\", groups = [\"sg-1\"] }")
+    );
+    let error = Config::parse(&text, Path::new("/etc/tagwall.toml")).unwrap_err();
+    assert!(crate::chain::chain(&error).contains("`owner` is missing"), "{error:?}");
+    Config::parse(&text.replace(&text[text.find("aws").unwrap()..], "nftables = {}"), Path::new("x")).unwrap();
 }
 
 #[test]

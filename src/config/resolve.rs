@@ -53,6 +53,13 @@ pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Proble
         })
         .collect::<Result<Vec<_>, Problem>>()?;
     refuse_fights(&targets)?;
+    if let Some(target) = targets.iter().find(|target| owner_is_host && !target.backend.is_local()) {
+        let problem = format!(
+            "is missing: the marks of target `{}` are not on this host, and another host has to know them again",
+            target.name
+        );
+        return Err(("owner".to_owned(), problem));
+    }
     let generations = raw.state.generations.unwrap_or(DEFAULT_GENERATIONS);
     if generations < 2 {
         return Err((

@@ -44,7 +44,8 @@ pub(super) fn prefix_lists(
     Box::new(PrefixLists::new(clients, account(&lists.account), names, of))
 }
 
-/// Two for each account that the configuration names: `-` names no target, and neither group nor list is its own.
+/// One for each target, and two for each account that the configuration names: `-` names no target, and neither group
+/// nor list is its own.
 pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
     let mut accounts: Vec<Account> = Vec::new();
     for target in &config.targets {
@@ -68,7 +69,13 @@ pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
         let of = ListTarget { mark, configured: configured(config, is_of_lists), most_entries: 1, make_room: false };
         Ok(Box::new(PrefixLists::new(clients, account.clone(), PerFamily::default(), of)))
     };
-    accounts.iter().flat_map(|account| [of_groups(account), of_lists(account)]).collect()
+    // What a target left in groups and lists that it does not name any more only the target itself tells from its own.
+    let of_targets = config.targets.iter().filter_map(|target| match &target.backend {
+        Backend::AwsSecurityGroups(named) => Some(Ok(groups(clients, target, named, config))),
+        Backend::AwsPrefixLists(named) => Some(Ok(prefix_lists(clients, target, named, config))),
+        _ => None,
+    });
+    of_targets.chain(accounts.iter().flat_map(|account| [of_groups(account), of_lists(account)])).collect()
 }
 
 const fn is_of_groups(backend: &Backend) -> bool {

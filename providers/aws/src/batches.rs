@@ -56,9 +56,16 @@ pub fn calls(target: &Target, groups: &[Group], steps: &Steps) -> Result<Vec<Cal
     let sorted: Vec<Sorted<'_>> = groups.iter().map(|group| Sorted::of(target, group)).collect();
     let mut calls = Vec::new();
     if !steps.skeleton.is_empty() {
+        // What goes in the same pass needs no tag.
+        let mut goes: BTreeSet<StoredId> =
+            steps.of(Operation::Remove).filter_map(|step| step.id.as_ref()).flat_map(names).collect();
+        let completed = prefixes_added(steps);
+        for ((slot, _), sorted) in (0..).map(Slot).zip(groups).zip(&sorted) {
+            goes.extend(unwanted(target, slot, sorted, &completed));
+        }
         let untagged = sorted.iter().flat_map(|sorted| {
-            let ids: Vec<StoredId> = sorted.untagged.iter().map(|rule| rule.id.clone()).collect();
-            chunks(ids).collect::<Vec<_>>()
+            let stays = sorted.untagged.iter().map(|rule| rule.id.clone()).filter(|id| !goes.contains(id));
+            chunks(stays.collect()).collect::<Vec<_>>()
         });
         calls.extend(untagged.map(|rules| Call::Tag { rules }));
     }
@@ -83,15 +90,20 @@ pub fn calls(target: &Target, groups: &[Group], steps: &Steps) -> Result<Vec<Cal
     if !steps.skeleton.is_empty() {
         let completed = prefixes_added(steps);
         for ((slot, group), sorted) in (0..).map(Slot).zip(groups).zip(&sorted) {
-            let stays = |rule: &crate::Rule| match rule.source {
-                Source::Prefix(prefix) => target.ports.contains(&rule.ports) && completed.contains(&(slot, prefix)),
-                _ => false,
-            };
-            let goes = sorted.left.iter().filter(|rule| !stays(rule)).map(|rule| rule.id.clone()).collect();
+            let goes = unwanted(target, slot, sorted, &completed);
             calls.extend(chunks(goes).map(|rules| Call::Revoke { group: group.id.clone(), rules }));
         }
     }
     Ok(calls)
+}
+
+/// Rules of ours in a group that are no entries, but for those that an add completes.
+fn unwanted(target: &Target, slot: Slot, sorted: &Sorted<'_>, completed: &BTreeSet<(Slot, IpNet)>) -> Vec<StoredId> {
+    let stays = |rule: &crate::Rule| match rule.source {
+        Source::Prefix(prefix) => target.ports.contains(&rule.ports) && completed.contains(&(slot, prefix)),
+        _ => false,
+    };
+    sorted.left.iter().filter(|rule| !stays(rule)).map(|rule| rule.id.clone()).collect()
 }
 
 fn authorise(target: &Target, group: &Group, sorted: &Sorted<'_>, steps: &[&Step]) -> Result<Vec<Call>, ProviderError> {

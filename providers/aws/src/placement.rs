@@ -81,7 +81,11 @@ pub(crate) fn fill(observed: &Observed, wanted: &PrefixSet, make_room: bool) -> 
     let anywhere = |prefix: &IpNet| rooms.iter().all(|room| !takes_not(room, *prefix));
     let (free, choosy): (Vec<IpNet>, Vec<IpNet>) = change.add.into_iter().partition(anywhere);
     for prefix in choosy.into_iter().chain(free) {
-        if rooms.iter().all(|room| takes_not(room, prefix)) {
+        let stands = observed.adoptable.iter().find(|entry| entry.range() == Some(prefix.into()));
+        if let Some(entry) = stands {
+            // Until now a broader one of ours did for it. EC2 holds equal content once.
+            adds.push(take_over(entry));
+        } else if rooms.iter().all(|room| takes_not(room, prefix)) {
             // What somebody else admits on all ports needs nothing of ours while it lasts.
             if theirs.covers(prefix) { left.push(prefix) } else { placed.kept_out.push(prefix) }
         } else if let Some(slot) = take_room(&mut rooms, prefix) {
