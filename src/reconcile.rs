@@ -27,7 +27,7 @@ use crate::state::{State, StateDir};
 /// How many targets are worked on at a time: a slow one keeps its place and delays no other.
 const SIDE_BY_SIDE: usize = 16;
 /// How long one target may take. A provider may be dropped halfway: what it did until then is safe to plan again from.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What a pass may do, and for whom.
 #[derive(Clone, Debug)]

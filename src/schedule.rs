@@ -16,7 +16,7 @@ use jiff::{Timestamp, Zoned};
 use sha2::{Digest as _, Sha256};
 
 /// The most that jitter may be.
-pub const LONGEST_JITTER: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LONGEST_JITTER: Duration = Duration::from_hours(24);
 
 /// When passes are due.
 #[derive(Clone, Debug)]

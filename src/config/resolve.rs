@@ -20,11 +20,11 @@ type Problem = (String, String);
 
 const DEFAULT_PORT: u16 = 8443;
 const DEFAULT_CRON: &str = "23 */6 * * *";
-const DEFAULT_JITTER: Duration = Duration::from_secs(10 * 60);
+const DEFAULT_JITTER: Duration = Duration::from_mins(10);
 const DEFAULT_GENERATIONS: usize = 32;
 const DEFAULT_CONFIRM: Duration = Duration::from_secs(30);
-const LONGEST_CONFIRM: Duration = Duration::from_secs(60);
-const DEFAULT_STALE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
+const LONGEST_CONFIRM: Duration = Duration::from_mins(1);
+const DEFAULT_STALE: Duration = Duration::from_hours(21 * 24);
 
 pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Problem> {
     let owner_is_host = raw.owner.is_none();

@@ -15,10 +15,10 @@ use super::TimeSpan;
 type Problem = (String, String);
 
 const DEFAULT_SOCKET_MODE: u32 = 0o660;
-const DEFAULT_REPEAT: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_REPEAT: Duration = Duration::from_hours(24);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A receiver that may keep a delivery for longer would be one that is never told anything else.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The files as typed.
 pub mod raw {

@@ -23,7 +23,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!((target.ports.as_slice(), target.protocol, target.policy), (&[8443][..], Protocol::Tcp, Policy::Sync));
     assert_eq!(config.source.cloud, Cloud::Public);
     assert_eq!(config.source.kind, Kind::Download);
-    assert_eq!(config.stale, Duration::from_secs(21 * 86_400));
+    assert_eq!(config.stale, Duration::from_hours(21 * 24));
     let limits = &config.lists["entra"].limits;
     assert_eq!((limits.loss, limits.growth), (Loss::Default, Percent(100.0)));
     assert_eq!((limits.too_broad.v4, limits.too_broad.v6), (12, 32));
@@ -222,7 +222,7 @@ fn receivers_are_named_and_their_addresses_are_kept_elsewhere() {
     let receiver = |rest: &str| parse(&notify(rest)).unwrap().receivers.remove(0);
     let ops = receiver("kind = \"slack\"\nurl-file = \"ops.url\"");
     assert_eq!(ops.channel.to_string(), "slack, address in /etc/ops.url");
-    assert_eq!((ops.repeat, ops.timeout), (Some(Duration::from_secs(86_400)), Duration::from_secs(10)));
+    assert_eq!((ops.repeat, ops.timeout), (Some(Duration::from_hours(24)), Duration::from_secs(10)));
     assert_eq!(ops.on.len(), 6);
     assert_eq!(receiver("kind = \"teams\"\ncredential = \"u\"\nrepeat = \"0s\"").repeat, None);
     let command = receiver("kind = \"command\"\ncommand = [\"/bin/tell\", \"secret\"]");

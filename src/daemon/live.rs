@@ -25,7 +25,7 @@ use crate::source::{Fetched, Freshness, Source, SourceError};
 use crate::state::{Loaded, Lock, State, StateDir, StateError};
 
 /// How long another process may hold the lock before a pass gives up, to be tried again like any that failed.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// How often the lock is tried meanwhile.
 const KNOCK: Duration = Duration::from_millis(200);
 

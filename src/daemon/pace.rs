@@ -35,11 +35,11 @@ impl Backoff {
 /// How many times in a [`WINDOW`] drift is mended at once. Somebody who tries things out stays below it.
 const AT_ONCE: usize = 20;
 /// Over how long mending is counted.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// The longest that drift waits: until it is mended the firewall is as the other program wants it.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// After so long without any drift all is forgotten. More than the longest wait, which is no peace.
-const QUIET: Duration = Duration::from_secs(120);
+const QUIET: Duration = Duration::from_mins(2);
 
 /// Keeps two programs from undoing each other without end.
 ///

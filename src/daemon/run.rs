@@ -19,13 +19,13 @@ use crate::schedule::Schedule;
 use crate::status::tally::Tally;
 
 /// The longest wait without a look at the clock.
-const SLICE: Duration = Duration::from_secs(5 * 60);
+const SLICE: Duration = Duration::from_mins(5);
 /// A step of the clock back by less than this runs no tick again, as with cron.
-const STEP_BACK: Duration = Duration::from_secs(3 * 60 * 60);
+const STEP_BACK: Duration = Duration::from_hours(3);
 /// How many words of drift are passed over at once: a firewall that never falls silent keeps nobody waiting.
 const MOST_WORDS: usize = 4096;
 /// The first and the longest wait before a pass is tried again.
-const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(30 * 60));
+const RETRY: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(30));
 
 /// What the loop runs. The futures own what they need: the configuration may be replaced while one is under way.
 pub trait Passes {

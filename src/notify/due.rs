@@ -13,7 +13,7 @@ use crate::config::telling::raw::Subject;
 use crate::status::{Change, Status};
 
 /// How often it is said at most that somebody else changes a target, where `repeat` says never.
-const DRIFT_REPEAT: Duration = Duration::from_secs(24 * 60 * 60);
+const DRIFT_REPEAT: Duration = Duration::from_hours(24);
 
 /// What is remembered of a receiver for as long as the process lives.
 #[derive(Clone, Debug, Default)]

@@ -43,13 +43,13 @@ pub use event::Event;
 pub use told::{Memory, Told};
 
 /// The first and the longest wait after a delivery that failed, where the receiver does not ask for more.
-const RETRY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(15 * 60));
+const RETRY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(15));
 /// The longest wait that a receiver may ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
+const LONGEST_ASKED: Duration = Duration::from_hours(1);
 /// How long what happens together is waited for: a pass says several things in a row.
 const TOGETHER: Duration = Duration::from_millis(300);
 /// The longest sleep without a look at the clock, which may step.
-const SLICE: Duration = Duration::from_secs(10 * 60);
+const SLICE: Duration = Duration::from_mins(10);
 
 /// Why something could not be delivered. Never holds an address.
 #[derive(Debug, thiserror::Error)]

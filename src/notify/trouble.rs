@@ -8,7 +8,7 @@ use crate::config::telling::raw::Subject;
 use crate::status::{Status, TargetStatus};
 
 /// How long a failure that may pass has to stand before it is told: most are over when the pass is made again.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Something that is wrong and stays so until it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]

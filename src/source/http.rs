@@ -22,7 +22,7 @@ use crate::chain::{causes, chain};
 const REDIRECTS: usize = 5;
 
 /// The longest that a server may make a pass wait. One that asks for more is left alone until the next pass.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// The longest wait between two tries that nobody asked for.
 const LONGEST_DELAY: Duration = Duration::from_secs(20);

@@ -72,11 +72,11 @@ impl Default for Settings {
             page: None,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
-            total_timeout: Duration::from_secs(5 * 60),
+            total_timeout: Duration::from_mins(5),
             attempts: 4,
             retry_delay: Duration::from_secs(1),
             // Publications are weekly and weeks are skipped; staleness is warned about at 21 days.
-            last_good_max_age: Duration::from_secs(30 * 24 * 60 * 60),
+            last_good_max_age: Duration::from_hours(30 * 24),
             // The largest so far had 4.3 MB, six times as many as six years before.
             max_bytes: 32 * 1024 * 1024,
         }

@@ -15,7 +15,7 @@ use crate::support::{Namespace, Random, World, many, strs, with_namespaces};
 
 const FRIEND: &str = "192.0.2.7";
 const STRANGER: &str = "203.0.113.250";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A stranger is given up soon. A friend is not: the kernel drops a packet now and then that is being judged by a set
 /// at the moment when somebody flushes it, and the friend sends another after a second.

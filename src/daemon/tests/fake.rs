@@ -20,8 +20,8 @@ use crate::reconcile::{Options, Purpose};
 use crate::report::{Class, Failure, Outcome, Report, TargetReport};
 use crate::schedule::Schedule;
 
-pub(super) const MINUTE: Duration = Duration::from_secs(60);
-pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+pub(super) const HOUR: Duration = Duration::from_hours(1);
 
 /// How a scripted pass comes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
