@@ -140,10 +140,14 @@ impl<'a> Path<'a> {
     fn by_halves(&self, state: &State, left: &[Write]) -> Option<Write> {
         let widened = left.iter().filter_map(|(part, rule)| {
             let (before, after) = (state.get(part)?, rule.as_ref()?);
-            let admits = both(&before.admits, &after.admits);
-            // What a broken rule names may have been let in nowhere: mended, it would be.
-            let is_step = part.holds_entries() && before.works && admits != before.admits && admits != after.admits;
-            is_step.then(|| (*part, Some(Standing { admits, ..after.clone() })))
+            // What a broken rule names may have been let in nowhere: mended, it would be. So it keeps who stays anyway.
+            let stays = |admits: &&Admits| match admits {
+                Admits::Range(range) => before.works || self.kept.addresses.covers(*range),
+                Admits::ServiceTag(_) => before.works,
+            };
+            let admits = both(&before.admits.iter().filter(stays).cloned().collect(), &after.admits);
+            let is_step = admits != after.admits && (admits != before.admits || !before.works);
+            (part.holds_entries() && is_step).then(|| (*part, Some(Standing { admits, ..after.clone() })))
         });
         widened.into_iter().find(|write| self.allows(state, write))
     }
