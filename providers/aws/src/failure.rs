@@ -64,7 +64,11 @@ impl Failure {
             }
             (None, _) => match links(error).find_map(|link| link.downcast_ref::<CredentialsError>()) {
                 Some(credentials) => Self::without_credentials(&at, credentials),
-                None => Self::transient(format!("{at} did not reach AWS"), error),
+                None => {
+                    let cause = Cause::new(format!("{at} did not reach AWS")).because(chain(error));
+                    let hint = "is there such a region, and a way to its API: to the internet, or by a VPC endpoint?";
+                    Self { code: None, error: ProviderError::Transient(cause.hint(hint)) }
+                }
             },
         }
     }
