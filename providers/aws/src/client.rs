@@ -13,18 +13,22 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::SharedCredentialsProvider;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
-use tagwall_provider::{Cause, ProviderError};
+use aws_sdk_ec2::types::ManagedPrefixList;
+use tagwall_provider::{Cause, PrefixSet, ProviderError};
 use tokio::sync::{OnceCell, Semaphore};
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
 use crate::failure::Failure;
+use crate::lists;
 use crate::requests::{Counted, Requests};
 
 /// How often a call is tried: with `standard` back-off this lasts about half a minute of sustained throttling.
 const ATTEMPTS: u32 = 8;
 /// How many calls to one account and region are under way at a time, since AWS throttles each.
 const CALLS_AT_A_TIME: usize = 4;
+/// After this long it is told that a call is still under way.
+const SILENCE: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 const CALL_TIMEOUT: Duration = Duration::from_secs(150);
@@ -142,6 +146,9 @@ pub(crate) struct Connection {
     pub(crate) patience: Duration,
     sts: aws_sdk_sts::Client,
     calls: Arc<Semaphore>,
+    /// The entries of prefix lists that somebody else's rules name, by id, of the version that was read last. A version
+    /// never changes, so none of these is ever out of date.
+    entries: Arc<Mutex<BTreeMap<String, (i64, PrefixSet)>>>,
 }
 
 impl Connection {
@@ -162,7 +169,24 @@ impl Connection {
             patience,
             sts: aws_sdk_sts::Client::from_conf(sts),
             calls: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
+            entries: Arc::default(),
         })
+    }
+
+    /// Whom a prefix list lets in; `None` where that cannot be read. Of Amazon's own lists it is not asked: they have no
+    /// version to know them by.
+    pub(crate) async fn admitted_by(&self, list: &ManagedPrefixList) -> Option<PrefixSet> {
+        let (id, version) = (list.prefix_list_id()?, list.version().filter(|_| !lists::read::is_amazons(list))?);
+        let known = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        if let Some((_, admitted)) = known.filter(|(read, _)| *read == version) {
+            return Some(admitted);
+        }
+        // That it cannot be read is told with the rule that names it, and keeps nobody from writing.
+        let entries = lists::read::entries(self, id, version).await.ok()?;
+        let admitted: PrefixSet = entries.into_iter().map(|(prefix, _)| prefix).collect();
+        let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id.to_owned(), (version, admitted.clone()));
+        Some(admitted)
     }
 
     /// Makes one call, the SDK's retries included.
@@ -180,7 +204,20 @@ impl Connection {
         // It is never closed.
         let _permit = self.calls.acquire().await;
         tracing::trace!(action, place = %self.place, "calling AWS");
-        let answered = call.with_subscriber(NoSubscriber::default()).await;
+        let mut call = std::pin::pin!(call.with_subscriber(NoSubscriber::default()));
+        let answered = match tokio::time::timeout(SILENCE, call.as_mut()).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                tracing::info!(
+                    target: "tagwall_aws",
+                    "{action} in {} is not done after {} s: AWS is slow or throttles; tried again for up to {} s",
+                    self.place,
+                    SILENCE.as_secs(),
+                    CALL_TIMEOUT.as_secs()
+                );
+                call.await
+            }
+        };
         answered.map_err(|error| {
             let failure = Failure::of(action, &self.place, &error);
             tracing::debug!(action, place = %self.place, code = failure.code(), error = %failure.error, "AWS did not do it");

@@ -35,6 +35,7 @@ mod failure;
 mod groups;
 mod leave;
 mod lists;
+mod mend;
 mod placement;
 pub mod prefix_list;
 mod reading;

@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 
 use tagwall_provider::{
     Admits, Cause, Desired, Entry, Family, Foreign, ForeignEffect, IpNet, Limit, Observed, Operation, OwnerMark,
-    PerFamily, ProviderError, Refusal, Room, Skeleton, Slot, Step, Steps, StoredId,
+    PerFamily, ProviderError, Refusal, Room, Skeleton, SkeletonEdit, Slot, Step, Steps, StoredId,
 };
 
 use crate::batches::{none_of_ours, prefix_of};
-use crate::placement::{Placed, fill, unsupported};
+use crate::placement::{Placed, fill, opens_a_window, unsupported};
 
 /// How many entries one call adds and removes. AWS documents 100 for adding; both together are kept within it.
 pub const MOST_ENTRIES_A_CALL: usize = 100;
@@ -31,6 +31,11 @@ pub struct PrefixList {
     pub version: i64,
     /// Its entries with their descriptions.
     pub entries: Vec<(IpNet, Option<String>)>,
+    /// Whether it was made for the target, or for `former`: then whatever in it carries our owner's mark is the
+    /// target's, since a description cannot be changed and keep its entry.
+    pub made: bool,
+    /// The target that is gone and whose tag it carries still. It is taken over.
+    pub former: Option<OwnerMark>,
 }
 
 /// What is there for one family.
@@ -43,6 +48,13 @@ pub enum Form {
     There(PrefixList),
     /// A list of this name is to be made when it is needed.
     ToCreate(String),
+    /// The list of this name would be a namesake: others have it.
+    Occupied {
+        /// The name.
+        name: String,
+        /// Who has it, in words: `pl-0a1 (tagwall:edge/mail)`.
+        by: Vec<String>,
+    },
 }
 
 /// What the configuration says of a target.
@@ -64,11 +76,27 @@ impl ListTarget {
     pub fn new(mark: OwnerMark) -> Self {
         Self { configured: vec![mark.clone()], mark, most_entries: MOST_ENTRIES, make_room: false }
     }
+
+    /// Whether a mark is of a target of our owner that is not configured any more.
+    pub(crate) fn is_gone(&self, mark: &OwnerMark) -> bool {
+        mark.owner() == self.mark.owner() && !self.configured.contains(mark)
+    }
+
+    /// Whether an entry of a list is the target's, by its description.
+    pub(crate) fn owns(&self, list: &PrefixList, description: Option<&String>) -> bool {
+        let mark = description.and_then(|text| text.parse::<OwnerMark>().ok());
+        mark.is_some_and(|mark| mark == self.mark || list.made && mark.owner() == self.mark.owner())
+    }
 }
 
 /// One writing call. After each the list is read until its state says complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListCall {
+    /// CreateTags on a list that a target which is gone left: from then on it is the target's.
+    TakeOver {
+        /// Of which family.
+        family: Family,
+    },
     /// CreateManagedPrefixList.
     Create {
         /// Of which family.
@@ -111,8 +139,7 @@ const fn slot_of(family: Family) -> Slot {
 /// What the lists hold now.
 pub fn observe(target: &ListTarget, lists: &PerFamily<Form>) -> Observed {
     let (mut entries, mut foreign, mut rooms, mut locks) = (Vec::new(), Vec::new(), Vec::<Room>::new(), Vec::new());
-    let mut taken = Vec::new();
-    let mark = target.mark.to_string();
+    let (mut taken, mut drift) = (Vec::new(), Vec::new());
     for family in Family::ALL {
         let slot = slot_of(family);
         let room = |name: &str, held: u64| Room {
@@ -127,10 +154,17 @@ pub fn observe(target: &ListTarget, lists: &PerFamily<Form>) -> Observed {
         match lists.get(family) {
             Form::None => {}
             Form::ToCreate(name) => rooms.push(room(name, 0)),
+            Form::Occupied { name, by } => foreign.push(Foreign {
+                description: format!(
+                    "{} has the name `{name}`, which the target's list of {family} would have",
+                    by.join(" and ")
+                ),
+                effect: ForeignEffect::Occupies,
+            }),
             Form::There(list) => {
-                let room = room(&format!("{} (MaxEntries {})", list.id, list.max_entries), list.entries.len() as u64);
+                let room = room(&shown(list), list.entries.len() as u64);
                 for (prefix, description) in &list.entries {
-                    if description.as_ref() == Some(&mark) {
+                    if target.owns(list, description.as_ref()) {
                         let id = Some(StoredId(prefix.to_string().into()));
                         entries.push(Entry { admits: Admits::Range((*prefix).into()), slot, id });
                     } else {
@@ -141,6 +175,9 @@ pub fn observe(target: &ListTarget, lists: &PerFamily<Form>) -> Observed {
                 }
                 rooms.push(room);
                 locks.push(format!("{}:{}", list.id, list.version));
+                if let Some(former) = &list.former {
+                    drift.push(format!("prefix list {} is of {former}, which is no target any more", list.id));
+                }
             }
         }
     }
@@ -149,7 +186,11 @@ pub fn observe(target: &ListTarget, lists: &PerFamily<Form>) -> Observed {
     for room in &mut rooms {
         room.taken.clone_from(&taken);
     }
-    let skeleton = if locks.is_empty() { Skeleton::Absent } else { Skeleton::Intact };
+    let skeleton = match (locks.is_empty(), drift.is_empty()) {
+        (true, _) => Skeleton::Absent,
+        (_, true) => Skeleton::Intact,
+        _ => Skeleton::Drifted(drift),
+    };
     let mut observed = Observed::new(entries, skeleton, locks.join(" "));
     (observed.rooms, observed.foreign) = (rooms, foreign);
     observed
@@ -158,19 +199,86 @@ pub fn observe(target: &ListTarget, lists: &PerFamily<Form>) -> Observed {
 /// Decides what changes in which list. What somebody else's entry holds already is left to it.
 ///
 /// # Errors
-/// [`Limit::Capacity`] with the choices, [`Limit::Unsupported`] for service tags.
+/// [`Limit::Capacity`] with the choices, [`Limit::NotOurs`] where a list would be made beside another of its name, and
+/// [`Limit::Unsupported`] for service tags.
 pub fn place(target: &ListTarget, observed: &Observed, desired: &Desired) -> Result<Steps, Refusal> {
     if let Desired::ServiceTag(name) = desired {
         return Err(unsupported(name));
     }
     let wanted = desired.prefixes();
-    let Placed { steps, short, kept_out } = fill(observed, &wanted, target.make_room);
+    let Placed { steps, short, kept_out, early } = fill(observed, &wanted, target.make_room);
     if let Some(prefix) = short.first().or(kept_out.first()) {
+        if let Some(refusal) = namesake(observed, Family::of(prefix.addr())) {
+            return Err(refusal);
+        }
         let families = PerFamily::from_fn(|family| wanted.prefix_count(family) as u64);
         let can_make_room = !target.make_room && fill(observed, &wanted, true).short.is_empty();
         return Err(capacity(target, observed, Family::of(prefix.addr()), short.len(), families, can_make_room));
     }
-    Ok(Steps { skeleton: Vec::new(), entries: steps })
+    let mut skeleton = take_overs(&observed.skeleton);
+    skeleton.extend(sizes(observed, &steps));
+    skeleton.extend(opens_a_window(&early));
+    Ok(Steps { skeleton, entries: steps })
+}
+
+fn take_overs(skeleton: &Skeleton) -> Vec<SkeletonEdit> {
+    let Skeleton::Drifted(lines) = skeleton else { return Vec::new() };
+    lines.iter().map(|line| SkeletonEdit { description: format!("takes over: {line}") }).collect()
+}
+
+/// What is made and what grows: each security group that names a list has to have the quota for all of it.
+fn sizes(observed: &Observed, steps: &[Step]) -> Vec<SkeletonEdit> {
+    let edit = |room: &Room| {
+        let of_list: Vec<&Step> = steps.iter().filter(|step| step.slot == room.slot).collect();
+        let family = Family::ALL.into_iter().find(|family| slot_of(*family) == room.slot)?;
+        let ours = observed.entries.iter().filter(|entry| entry.slot == room.slot).count();
+        let theirs = room.taken.iter().filter(|prefix| Family::of(prefix.addr()) == family).count();
+        let peak = peak((ours + theirs) as u64, &changes(&of_list).ok()?);
+        let weight = format!("it counts as {peak} rules in every security group that names it");
+        let description = match id_and_size(room) {
+            Some((id, most)) if peak > most => {
+                format!("lets prefix list {id} grow from {most} to {peak} entries (MaxEntries): {weight}")
+            }
+            None if !of_list.is_empty() => format!(
+                "makes prefix list `{}` for {peak} {family} entries (MaxEntries): it opens nothing until a rule names it, \
+                 and {weight}",
+                room.name
+            ),
+            _ => return None,
+        };
+        Some(SkeletonEdit { description })
+    };
+    observed.rooms.iter().filter_map(edit).collect()
+}
+
+/// How a list that is there is shown.
+fn shown(list: &PrefixList) -> String {
+    format!("{} (MaxEntries {})", list.id, list.max_entries)
+}
+
+/// What [`shown`] put together. A list that is to be made has a name, and no name is like an id.
+fn id_and_size(room: &Room) -> Option<(&str, u64)> {
+    let (id, size) = room.name.strip_suffix(')')?.split_once(" (MaxEntries ")?;
+    Some((id, size.parse().ok()?)).filter(|(id, _)| id.starts_with("pl-"))
+}
+
+/// Why no list of a family is made: its name is another's.
+fn namesake(observed: &Observed, family: Family) -> Option<Refusal> {
+    if observed.rooms.iter().any(|room| room.slot == slot_of(family)) {
+        return None;
+    }
+    let of_family = format!("list of {family} ");
+    let occupied = observed.foreign.iter().filter(|foreign| foreign.effect == ForeignEffect::Occupies);
+    let found = occupied.map(|foreign| &foreign.description).find(|text| text.contains(&of_family))?;
+    Some(Refusal {
+        limit: Limit::NotOurs,
+        finding: format!("{found}: a second list of that name would be one that no rule names"),
+        choices: vec![
+            "name that list by its id, `pl-…`, if the target is to fill it: what others entered there stays".to_owned(),
+            "give the target's list another name".to_owned(),
+            "if it is of a target that is configured elsewhere with the same `owner`, leave it to that".to_owned(),
+        ],
+    })
 }
 
 fn capacity(
@@ -229,6 +337,9 @@ fn capacity(
 pub fn calls(lists: &PerFamily<Form>, steps: &Steps) -> Result<Vec<ListCall>, ProviderError> {
     let mut calls = Vec::new();
     for family in Family::ALL {
+        if matches!(lists.get(family), Form::There(PrefixList { former: Some(_), .. })) && !steps.is_empty() {
+            calls.push(ListCall::TakeOver { family });
+        }
         let of_family: Vec<&Step> = steps.entries.iter().filter(|step| step.slot == slot_of(family)).collect();
         if of_family.is_empty() {
             continue;
@@ -246,7 +357,7 @@ pub fn calls(lists: &PerFamily<Form>, steps: &Steps) -> Result<Vec<ListCall>, Pr
                 list.entries.len() as u64
             }
             Form::ToCreate(_) => 0,
-            Form::None => return Err(none_of_ours()),
+            Form::None | Form::Occupied { .. } => return Err(none_of_ours()),
         };
         let peak = peak(held, &changes);
         match lists.get(family) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Filter, SecurityGroupRule};
-use tagwall_provider::{Cause, Family, IpNet, ProviderError, StoredId};
+use tagwall_provider::{Cause, IpNet, ProviderError, StoredId};
 
 use crate::client::Connection;
 use crate::rule::{Group, Ports, Protocol, Rule, Source, TAG_KEY};
@@ -12,6 +12,9 @@ use crate::rule::{Group, Ports, Protocol, Rule, Source, TAG_KEY};
 const PAGE: i32 = 1000;
 /// How many values a filter takes.
 const VALUES_OF_A_FILTER: usize = 200;
+/// How many prefix lists that somebody else's rules name are read for whom they let in: a call for each hundred entries
+/// of a version that was not read before.
+const MOST_LISTS_READ: usize = 20;
 
 /// The groups with all their inbound rules, in the order of their names.
 ///
@@ -70,10 +73,10 @@ async fn sort(
     let inbound = rows.into_iter().filter(|row| !row.is_egress.unwrap_or_default());
     let inbound: Vec<SecurityGroupRule> = inbound.collect();
     let named: BTreeSet<&str> = inbound.iter().filter_map(|row| row.prefix_list_id.as_deref()).collect();
-    let weights = if named.is_empty() { BTreeMap::new() } else { weights(connection, &named).await? };
+    let lists = if named.is_empty() { BTreeMap::new() } else { lists(connection, &named).await? };
     let mut sorted: BTreeMap<String, Vec<Rule>> = BTreeMap::new();
     for row in inbound {
-        let rule = rule(&row, &weights).ok_or_else(|| unreadable(&row))?;
+        let rule = rule(&row, &lists).ok_or_else(|| unreadable(&row))?;
         sorted.entry(row.group_id.unwrap_or_default()).or_default().push(rule);
     }
     // However EC2 orders them, one state is read as one.
@@ -88,22 +91,18 @@ fn unreadable(row: &SecurityGroupRule) -> ProviderError {
     ProviderError::rejected(Cause::new(format!("EC2 listed a rule that cannot be read: {id}")))
 }
 
-/// What a prefix list weighs, and the family of its entries.
-type Weight = (Option<Family>, u64);
-
-async fn weights(connection: &Connection, named: &BTreeSet<&str>) -> Result<BTreeMap<String, Weight>, ProviderError> {
-    let lists = crate::lists::read::all(connection).await?;
-    let weight = |list: &aws_sdk_ec2::types::ManagedPrefixList| {
-        let family = match list.address_family() {
-            Some("IPv4") => Some(Family::V4),
-            Some("IPv6") => Some(Family::V6),
-            _ => None,
-        };
+/// What is known of prefix lists that rules name.
+async fn lists(connection: &Connection, named: &BTreeSet<&str>) -> Result<BTreeMap<String, Source>, ProviderError> {
+    let mut known = BTreeMap::new();
+    for list in crate::lists::read::all(connection).await? {
+        let Some(id) = list.prefix_list_id().filter(|id| named.contains(id)) else { continue };
         let entries = list.max_entries().and_then(|most| u64::try_from(most).ok());
-        (family, entries.unwrap_or_else(|| weight_of_amazons(list.prefix_list_name().unwrap_or_default())))
-    };
-    let named = lists.iter().filter(|list| list.prefix_list_id().is_some_and(|id| named.contains(id)));
-    Ok(named.map(|list| (list.prefix_list_id().unwrap_or_default().to_owned(), weight(list))).collect())
+        let weight = entries.unwrap_or_else(|| weight_of_amazons(list.prefix_list_name().unwrap_or_default()));
+        let admits = if known.len() < MOST_LISTS_READ { connection.admitted_by(&list).await } else { None };
+        let family = crate::lists::read::family_of(&list);
+        known.insert(id.to_owned(), Source::PrefixList { id: id.to_owned(), family, weight, admits });
+    }
+    Ok(known)
 }
 
 /// What a list of Amazon's own weighs, which has no MaxEntries: as AWS documents it. A wrong guess ends in a refusal by
@@ -117,15 +116,18 @@ fn weight_of_amazons(name: &str) -> u64 {
     }
 }
 
-fn rule(row: &SecurityGroupRule, weights: &BTreeMap<String, Weight>) -> Option<Rule> {
+fn rule(row: &SecurityGroupRule, lists: &BTreeMap<String, Source>) -> Option<Rule> {
     let prefix = |text: &String| text.parse::<IpNet>().ok().map(|prefix| Source::Prefix(prefix.trunc()));
     let source = match (&row.cidr_ipv4, &row.cidr_ipv6, &row.prefix_list_id) {
         (Some(text), ..) | (None, Some(text), _) => prefix(text)?,
         (None, None, Some(id)) => {
-            let (family, weight) = weights.get(id).copied().unwrap_or((None, 1));
-            Source::PrefixList { family, weight }
+            let unknown = || Source::PrefixList { id: id.clone(), family: None, weight: 1, admits: None };
+            lists.get(id).cloned().unwrap_or_else(unknown)
         }
-        (None, None, None) => Source::Group,
+        (None, None, None) => {
+            let group = row.referenced_group_info().and_then(|group| group.group_id());
+            Source::Group { id: group.unwrap_or("a security group").to_owned() }
+        }
     };
     let tag = row.tags().iter().find(|tag| tag.key() == Some(TAG_KEY)).and_then(|tag| tag.value());
     Some(Rule {
