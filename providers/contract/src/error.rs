@@ -11,12 +11,13 @@ pub struct Cause {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    applied: Applied,
 }
 
 impl Cause {
     /// A cause that is its own bottom.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, source: None }
+        Self { message: message.into(), hint: None, source: None, applied: Applied::default() }
     }
 
     /// Adds the error beneath; the message does not repeat it.
@@ -76,6 +77,24 @@ impl ProviderError {
             Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) | Self::Rejected { cause, .. } => {
                 cause
             }
+        }
+    }
+
+    /// The same after this had been done: by the calls before it, or by what else was tried in one go.
+    #[must_use]
+    pub fn after(mut self, before: Applied) -> Self {
+        match &mut self {
+            Self::Rejected { applied, .. } => *applied += before,
+            Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) => cause.applied += before,
+        }
+        self
+    }
+
+    /// What had been done before it, as far as the provider tells.
+    pub const fn applied(&self) -> Applied {
+        match self {
+            Self::Rejected { applied, .. } => *applied,
+            Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) => cause.applied,
         }
     }
 

@@ -100,10 +100,7 @@ impl<'a> Writing<'a> {
                 Ok(()) => {}
                 // Perhaps made by a try whose answer was lost; perhaps by another pass that wants the same.
                 Err(ProviderError::Conflict(_)) if self.turns_out_made(&call).await => {}
-                Err(ProviderError::Rejected { cause, .. }) => {
-                    return Err(ProviderError::Rejected { applied: self.applied(false), cause });
-                }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.after(self.applied(false))),
             }
             self.made.push(call);
         }

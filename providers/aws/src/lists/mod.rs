@@ -16,7 +16,7 @@ use tagwall_provider::{
 use self::read::Found;
 use self::write::{Writing, clear};
 use crate::client::{Account, Clients, Connection};
-use crate::groups::{moved, plus};
+use crate::groups::moved;
 use crate::prefix_list::{self, Form, ListTarget};
 
 /// Which list a family's prefixes go to.
@@ -172,7 +172,7 @@ impl Provider for PrefixLists {
         let mut sum = Applied::default();
         for family in Family::ALL {
             if let Found::Ours(list) = read::found(self.lists.get(family), family, &self.target, &all) {
-                sum = add(sum, clear(&connection, &self.target.mark, list).await)?;
+                sum += clear(&connection, &self.target.mark, list).await.map_err(|error| error.after(sum))?;
             }
         }
         Ok(sum)
@@ -185,7 +185,7 @@ impl Provider for PrefixLists {
             let Some(list) = read::one(&connection, &id.0).await? else { continue };
             let users = write::users(&connection, &id.0).await?;
             if users.is_empty() {
-                sum = add(sum, clear(&connection, mark, &list).await)?;
+                sum += clear(&connection, mark, &list).await.map_err(|error| error.after(sum))?;
             } else {
                 kept.push(format!("prefix list {} is left as it is: {} name it", id.0, write::listing(&users)));
             }
@@ -199,16 +199,5 @@ impl Provider for PrefixLists {
              are its target's again under its old name",
         );
         Err(ProviderError::Rejected { applied: sum, cause })
-    }
-}
-
-/// Adds what came next; a rejection is told what had been done before it.
-fn add(sum: Applied, next: Result<Applied, ProviderError>) -> Result<Applied, ProviderError> {
-    match next {
-        Ok(applied) => Ok(plus(sum, applied)),
-        Err(ProviderError::Rejected { applied, cause }) => {
-            Err(ProviderError::Rejected { applied: plus(sum, applied), cause })
-        }
-        Err(error) => Err(error),
     }
 }

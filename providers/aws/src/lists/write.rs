@@ -8,7 +8,7 @@ use tagwall_provider::{Applied, Cause, Family, IpNet, OwnerMark, PerFamily, Prov
 use super::read;
 use crate::client::Connection;
 use crate::groups::write::{Patience, tag, tagged};
-use crate::groups::{moved, plus};
+use crate::groups::moved;
 use crate::prefix_list::{Form, ListCall, ListTarget, MOST_ENTRIES_A_CALL, PrefixList};
 
 type Entries = BTreeMap<IpNet, Option<String>>;
@@ -52,13 +52,7 @@ impl<'a> Writing<'a> {
                 ListCall::Resize { family, max_entries } => self.resize(family, max_entries).await,
                 ListCall::Modify { family, after, add, remove } => self.modify(family, after, add, remove).await,
             };
-            match done {
-                Ok(applied) => self.applied = plus(self.applied, applied),
-                Err(ProviderError::Rejected { cause, .. }) => {
-                    return Err(ProviderError::Rejected { applied: self.applied, cause });
-                }
-                Err(error) => return Err(error),
-            }
+            self.applied += done.map_err(|error| error.after(self.applied))?;
         }
         Ok(self.applied)
     }
@@ -221,16 +215,11 @@ pub(super) async fn clear(
         let asked = connection.ec2.delete_managed_prefix_list().prefix_list_id(&id);
         match connection.call("ec2:DeleteManagedPrefixList", asked.send()).await {
             Ok(_) => {
-                applied = plus(applied, Applied { skeleton: 1, calls: 1, ..Applied::default() });
+                applied += Applied { skeleton: 1, calls: 1, ..Applied::default() };
             }
             // A try whose answer was lost did it.
             Err(failure) if failure.code().is_some_and(|code| code.ends_with(".NotFound")) => {}
-            Err(failure) => {
-                return Err(match failure.error {
-                    ProviderError::Rejected { cause, .. } => ProviderError::Rejected { applied, cause },
-                    error => error,
-                });
-            }
+            Err(failure) => return Err(failure.error.after(applied)),
         }
         let what = format!("prefix list {id} to be gone");
         let mut patience = Patience::new(connection, &what);
