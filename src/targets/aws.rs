@@ -85,7 +85,11 @@ pub(super) fn sweepers<'a>(clients: &Clients, config: &'a Config) -> Vec<Sweeper
     let of_accounts = accounts.iter().flat_map(|account| {
         let place = |what| format!("AWS {account}: {what}");
         [
-            Sweeper { place: place("rules with our mark in all security groups"), target: None, provider: of_groups(account) },
+            Sweeper {
+                place: place("rules with our mark in all security groups"),
+                target: None,
+                provider: of_groups(account),
+            },
             Sweeper { place: place("all prefix lists"), target: None, provider: of_lists(account) },
         ]
     });

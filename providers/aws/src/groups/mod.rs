@@ -56,7 +56,8 @@ impl Provider for SecurityGroups {
             return Ok(Applied::default());
         }
         let connection = self.connection().await?;
-        let groups = read::groups(&connection, &self.groups).await?;
+        // It was seen that they are there; one that has gone since has no rules, and is not what was seen.
+        let groups = read::rules(&connection, &self.groups).await?;
         if self.observed(&groups, &[]).revision.content != base.content {
             return Err(moved());
         }

@@ -21,20 +21,35 @@ const MOST_LISTS_READ: usize = 20;
 /// # Errors
 /// [`ProviderError::Rejected`] where one does not exist: without rules it would look empty.
 pub(super) async fn groups(connection: &Connection, names: &[String]) -> Result<Vec<Group>, ProviderError> {
-    if names.is_empty() {
-        return Ok(Vec::new());
+    let rows = rows(connection, names).await?;
+    // Nearly every group has a rule that lets everything out. Of one with no rule at all it is asked whether it is there.
+    let bare = |name: &&String| !rows.iter().any(|row| row.group_id.as_ref() == Some(*name));
+    let bare: Vec<String> = names.iter().filter(bare).cloned().collect();
+    if !bare.is_empty() {
+        let asked = connection.ec2.describe_security_groups().set_group_ids(Some(bare));
+        connection.call("ec2:DescribeSecurityGroups", asked.send()).await?;
     }
-    let asked = connection.ec2.describe_security_groups().set_group_ids(Some(names.to_vec()));
-    connection.call("ec2:DescribeSecurityGroups", asked.send()).await?;
-    rules(connection, names).await
+    in_order(connection, names, rows).await
 }
 
 /// The groups with all their inbound rules; one that does not exist has none.
 pub(super) async fn rules(connection: &Connection, names: &[String]) -> Result<Vec<Group>, ProviderError> {
+    in_order(connection, names, rows(connection, names).await?).await
+}
+
+async fn rows(connection: &Connection, names: &[String]) -> Result<Vec<SecurityGroupRule>, ProviderError> {
     let mut rows = Vec::new();
     for names in names.chunks(VALUES_OF_A_FILTER) {
         rows.extend(list(connection, "group-id", names).await?);
     }
+    Ok(rows)
+}
+
+async fn in_order(
+    connection: &Connection,
+    names: &[String],
+    rows: Vec<SecurityGroupRule>,
+) -> Result<Vec<Group>, ProviderError> {
     let mut sorted = sort(connection, rows).await?;
     Ok(names.iter().map(|id| Group { id: id.clone(), rules: sorted.remove(id).unwrap_or_default() }).collect())
 }

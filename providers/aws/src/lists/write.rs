@@ -7,8 +7,8 @@ use tagwall_provider::{Applied, Cause, Family, IpNet, OwnerMark, PerFamily, Prov
 
 use super::read;
 use crate::client::Connection;
-use crate::groups::write::{Patience, tag, tagged};
 use crate::groups::moved;
+use crate::groups::write::{Patience, tag, tagged};
 use crate::prefix_list::{Form, ListCall, ListTarget, MOST_ENTRIES_A_CALL, PrefixList};
 
 type Entries = BTreeMap<IpNet, Option<String>>;
