@@ -13,13 +13,14 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::SharedCredentialsProvider;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ec2::types::ManagedPrefixList;
+use aws_sdk_ec2::types::{ManagedPrefixList, SecurityGroupRule};
 use tagwall_provider::{Cause, PrefixSet, ProviderError};
 use tokio::sync::{OnceCell, Semaphore};
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
 use crate::failure::Failure;
+use crate::gather::Gather;
 use crate::lists;
 use crate::requests::{Counted, Requests};
 
@@ -146,6 +147,9 @@ pub(crate) struct Connection {
     pub(crate) patience: Duration,
     sts: aws_sdk_sts::Client,
     calls: Arc<Semaphore>,
+    /// Reads of rules by group, and by the owner's mark: targets of one account and region ask for them together.
+    pub(crate) by_group: Arc<Gather<Vec<SecurityGroupRule>>>,
+    pub(crate) by_mark: Arc<Gather<Vec<SecurityGroupRule>>>,
     /// The entries of prefix lists that somebody else's rules name, by id, of the version that was read last. A version
     /// never changes, so none of these is ever out of date.
     entries: Arc<Mutex<BTreeMap<String, (i64, PrefixSet)>>>,
@@ -169,6 +173,8 @@ impl Connection {
             patience,
             sts: aws_sdk_sts::Client::from_conf(sts),
             calls: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
+            by_group: Arc::default(),
+            by_mark: Arc::default(),
             entries: Arc::default(),
         })
     }

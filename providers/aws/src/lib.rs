@@ -32,6 +32,7 @@ pub mod advice;
 mod batches;
 mod client;
 mod failure;
+mod gather;
 mod groups;
 mod leave;
 mod lists;

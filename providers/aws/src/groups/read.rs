@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Filter, SecurityGroupRule};
-use tagwall_provider::{Cause, IpNet, ProviderError, StoredId};
+use tagwall_provider::{Cause, IpNet, OwnerMark, ProviderError, StoredId};
 
 use crate::client::Connection;
 use crate::rule::{Group, Ports, Protocol, Rule, Source, TAG_KEY};
@@ -38,11 +38,13 @@ pub(super) async fn rules(connection: &Connection, names: &[String]) -> Result<V
 }
 
 async fn rows(connection: &Connection, names: &[String]) -> Result<Vec<SecurityGroupRule>, ProviderError> {
-    let mut rows = Vec::new();
-    for names in names.chunks(VALUES_OF_A_FILTER) {
-        rows.extend(list(connection, "group-id", names).await?);
+    if names.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(rows)
+    let read = |names| list(connection, "group-id".to_owned(), names);
+    let rows = connection.by_group.read(names, read).await?;
+    let ours = |row: &&SecurityGroupRule| row.group_id.as_ref().is_some_and(|group| names.contains(group));
+    Ok(rows.iter().filter(ours).cloned().collect())
 }
 
 async fn in_order(
@@ -61,23 +63,33 @@ pub(super) async fn elsewhere(
     ours: &[String],
 ) -> Result<Vec<Group>, ProviderError> {
     // An owner's name has no character that a filter would read as a wildcard.
-    let marked = format!("tagwall:{owner}/*");
-    let mut rows = list(connection, &format!("tag:{TAG_KEY}"), &[marked]).await?;
-    rows.retain(|row| !row.group_id.as_ref().is_some_and(|group| ours.contains(group)));
+    let marked = [format!("tagwall:{owner}/*")];
+    let read = |values| list(connection, format!("tag:{TAG_KEY}"), values);
+    let rows = connection.by_mark.read(&marked, read).await?;
+    let is_of_owner = |row: &SecurityGroupRule| {
+        let mark = tag_of(row).and_then(|text| text.parse::<OwnerMark>().ok());
+        mark.is_some_and(|mark| mark.owner() == owner)
+    };
+    let is_ours = |row: &SecurityGroupRule| row.group_id.as_ref().is_some_and(|group| ours.contains(group));
+    let rows = rows.iter().filter(|row| is_of_owner(row) && !is_ours(row)).cloned().collect();
     let sorted = sort(connection, rows).await?;
     Ok(sorted.into_iter().map(|(id, rules)| Group { id, rules }).collect())
 }
 
 async fn list(
     connection: &Connection,
-    filter: &str,
-    values: &[String],
+    filter: String,
+    values: Vec<String>,
 ) -> Result<Vec<SecurityGroupRule>, ProviderError> {
-    let filter = Filter::builder().name(filter).set_values(Some(values.to_vec())).build();
-    let asked = connection.ec2.describe_security_group_rules().filters(filter);
-    let pages = asked.into_paginator().page_size(PAGE).items().send();
-    let rows = connection.call("ec2:DescribeSecurityGroupRules", pages.collect::<Result<Vec<_>, _>>());
-    Ok(rows.await?)
+    let mut rows = Vec::new();
+    for values in values.chunks(VALUES_OF_A_FILTER) {
+        let filter = Filter::builder().name(&filter).set_values(Some(values.to_vec())).build();
+        let asked = connection.ec2.describe_security_group_rules().filters(filter);
+        let pages = asked.into_paginator().page_size(PAGE).items().send();
+        let pages = pages.collect::<Result<Vec<_>, _>>();
+        rows.extend(connection.call("ec2:DescribeSecurityGroupRules", pages).await?);
+    }
+    Ok(rows)
 }
 
 /// Inbound rules by group.
@@ -131,6 +143,10 @@ fn weight_of_amazons(name: &str) -> u64 {
     }
 }
 
+fn tag_of(row: &SecurityGroupRule) -> Option<&str> {
+    row.tags().iter().find(|tag| tag.key() == Some(TAG_KEY)).and_then(|tag| tag.value())
+}
+
 fn rule(row: &SecurityGroupRule, lists: &BTreeMap<String, Source>) -> Option<Rule> {
     let prefix = |text: &String| text.parse::<IpNet>().ok().map(|prefix| Source::Prefix(prefix.trunc()));
     let source = match (&row.cidr_ipv4, &row.cidr_ipv6, &row.prefix_list_id) {
@@ -144,13 +160,12 @@ fn rule(row: &SecurityGroupRule, lists: &BTreeMap<String, Source>) -> Option<Rul
             Source::Group { id: group.unwrap_or("a security group").to_owned() }
         }
     };
-    let tag = row.tags().iter().find(|tag| tag.key() == Some(TAG_KEY)).and_then(|tag| tag.value());
     Some(Rule {
         id: StoredId(row.security_group_rule_id.as_deref()?.into()),
         source,
         ports: ports(row.ip_protocol()?, row.from_port, row.to_port),
         description: row.description.clone().filter(|text| !text.is_empty()),
-        tag: tag.map(str::to_owned),
+        tag: tag_of(row).map(str::to_owned),
     })
 }
 
