@@ -14,7 +14,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::SharedCredentialsProvider;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{ManagedPrefixList, SecurityGroupRule};
-use tagwall_provider::{Cause, PrefixSet, ProviderError};
+use tagwall_provider::{Cause, IpNet, ProviderError};
 use tokio::sync::{OnceCell, Semaphore};
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
@@ -138,6 +138,9 @@ impl Clients {
     }
 }
 
+/// Entries of a prefix list with their descriptions.
+pub(crate) type Entries = Arc<[(IpNet, Option<String>)]>;
+
 /// A client and the bound of what it has under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
@@ -150,9 +153,9 @@ pub(crate) struct Connection {
     /// Reads of rules by group, and by the owner's mark: targets of one account and region ask for them together.
     pub(crate) by_group: Arc<Gather<Vec<SecurityGroupRule>>>,
     pub(crate) by_mark: Arc<Gather<Vec<SecurityGroupRule>>>,
-    /// The entries of prefix lists that somebody else's rules name, by id, of the version that was read last. A version
-    /// never changes, so none of these is ever out of date.
-    entries: Arc<Mutex<BTreeMap<String, (i64, PrefixSet)>>>,
+    /// The entries of prefix lists of others, by id, of the version that was read last. A version never changes, so none
+    /// of these is ever out of date.
+    entries: Arc<Mutex<BTreeMap<String, (i64, Entries)>>>,
 }
 
 impl Connection {
@@ -179,20 +182,22 @@ impl Connection {
         })
     }
 
-    /// Whom a prefix list lets in; `None` where that cannot be read. Of Amazon's own lists it is not asked: they have no
-    /// version to know them by.
-    pub(crate) async fn admitted_by(&self, list: &ManagedPrefixList) -> Option<PrefixSet> {
-        let (id, version) = (list.prefix_list_id()?, list.version().filter(|_| !lists::read::is_amazons(list))?);
+    /// What stands in a prefix list of others, with descriptions; none where it has no version to know it by, as Amazon's
+    /// own have not.
+    ///
+    /// # Errors
+    /// As [`tagwall_provider::Provider::observe`].
+    pub(crate) async fn entries(&self, list: &ManagedPrefixList) -> Result<Option<Entries>, ProviderError> {
+        let version = list.version().filter(|_| !lists::read::is_amazons(list));
+        let (Some(id), Some(version)) = (list.prefix_list_id(), version) else { return Ok(None) };
         let known = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        if let Some((_, admitted)) = known.filter(|(read, _)| *read == version) {
-            return Some(admitted);
+        if let Some((_, entries)) = known.filter(|(read, _)| *read == version) {
+            return Ok(Some(entries));
         }
-        // That it cannot be read is told with the rule that names it, and keeps nobody from writing.
-        let entries = lists::read::entries(self, id, version).await.ok()?;
-        let admitted: PrefixSet = entries.into_iter().map(|(prefix, _)| prefix).collect();
+        let entries = Entries::from(lists::read::entries(self, id, version).await?);
         let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(id.to_owned(), (version, admitted.clone()));
-        Some(admitted)
+        known.insert(id.to_owned(), (version, Arc::clone(&entries)));
+        Ok(Some(entries))
     }
 
     /// Makes one call, the SDK's retries included.

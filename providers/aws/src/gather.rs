@@ -149,14 +149,14 @@ mod tests {
         let forever = |_| std::future::pending::<Result<Vec<String>, ()>>();
         let [wish, other] = [names(&["a"]), names(&["b"])];
         let mut first = Box::pin(gather.read(&wish, forever));
-        let second = gather.read(&other, |wanted| async { Ok(wanted) });
+        let second = gather.read(&other, |wanted| async move { Ok::<_, ()>(wanted) });
         assert!(tokio::time::timeout(20 * MOMENT, first.as_mut()).await.is_err());
         let mut second = Box::pin(second);
         // It reads by itself: the other's read had begun before it asked.
         assert_eq!(*second.as_mut().await.unwrap(), other);
         drop(first);
         let mut first = Box::pin(gather.read(&wish, forever));
-        let mut second = Box::pin(gather.read(&other, |wanted| async { Ok(wanted) }));
+        let mut second = Box::pin(gather.read(&other, |wanted| async move { Ok::<_, ()>(wanted) }));
         // Both are of one batch, which the first is to read, and does not.
         assert!(futures_util::poll!(first.as_mut()).is_pending() && futures_util::poll!(second.as_mut()).is_pending());
         assert!(tokio::time::timeout(20 * MOMENT, first.as_mut()).await.is_err());

@@ -35,6 +35,7 @@ mod failure;
 mod gather;
 mod groups;
 mod leave;
+mod list_calls;
 mod lists;
 mod mend;
 mod placement;

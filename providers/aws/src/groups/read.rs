@@ -125,7 +125,9 @@ async fn lists(connection: &Connection, named: &BTreeSet<&str>) -> Result<BTreeM
         let Some(id) = list.prefix_list_id().filter(|id| named.contains(id)) else { continue };
         let entries = list.max_entries().and_then(|most| u64::try_from(most).ok());
         let weight = entries.unwrap_or_else(|| weight_of_amazons(list.prefix_list_name().unwrap_or_default()));
-        let admits = if known.len() < MOST_LISTS_READ { connection.admitted_by(&list).await } else { None };
+        // That it cannot be read is told with the rule that names it, and keeps nobody from writing.
+        let read = if known.len() < MOST_LISTS_READ { connection.entries(&list).await.ok().flatten() } else { None };
+        let admits = read.map(|entries| entries.iter().map(|(prefix, _)| *prefix).collect());
         let family = crate::lists::read::family_of(&list);
         known.insert(id.to_owned(), Source::PrefixList { id: id.to_owned(), family, weight, admits });
     }

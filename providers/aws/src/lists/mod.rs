@@ -15,7 +15,7 @@ use tagwall_provider::{
 
 use self::read::Found;
 use self::write::{Writing, clear};
-use crate::client::{Account, Clients, Connection};
+use crate::client::{Account, Clients, Connection, Entries};
 use crate::groups::moved;
 use crate::prefix_list::{self, Form, ListTarget};
 
@@ -104,25 +104,23 @@ impl PrefixLists {
             Form::There(ours) if ours.id == id => Some(ours),
             _ => None,
         });
-        let entries = match (ours, read::mark_of(list), read::family_of(list)) {
+        let entries: Entries = match (ours, read::mark_of(list)) {
             (Some(ours), ..) if ours.made => return Ok(Vec::new()),
-            (Some(ours), ..) => ours.entries.clone(),
-            (None, Some(mark), _) if left(&mark) => {
+            (Some(ours), ..) => ours.entries.as_slice().into(),
+            (None, Some(mark)) if left(&mark) => {
                 let name = list.prefix_list_name().unwrap_or_default();
                 return Ok(vec![(mark, format!("prefix list {id} ({name})"))]);
             }
-            (None, Some(mark), _) if self.target.configured.contains(&mark) => return Ok(Vec::new()),
-            (None, _, Some(family)) if !read::is_amazons(list) && (self.everywhere || read::is_tagged(list)) => {
-                match read::with_entries(connection, list, family).await {
-                    Ok(list) => list.entries,
-                    // Another account's, perhaps, which we could not have written to.
-                    Err(ProviderError::Denied(cause)) => {
-                        tracing::debug!(list = id, %cause, "not looked at for what was left");
-                        return Ok(Vec::new());
-                    }
-                    Err(error) => return Err(error),
+            (None, Some(mark)) if self.target.configured.contains(&mark) => return Ok(Vec::new()),
+            (None, ..) if self.everywhere || read::is_tagged(list) => match connection.entries(list).await {
+                Ok(entries) => entries.unwrap_or_default(),
+                // Another account's, perhaps, which we could not have written to.
+                Err(ProviderError::Denied(cause)) => {
+                    tracing::debug!(list = id, %cause, "not looked at for what was left");
+                    return Ok(Vec::new());
                 }
-            }
+                Err(error) => return Err(error),
+            },
             _ => return Ok(Vec::new()),
         };
         let mut counts: BTreeMap<OwnerMark, u64> = BTreeMap::new();
