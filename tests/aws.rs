@@ -234,7 +234,7 @@ fn a_group_that_fails_stops_nothing_else() {
         ] }),
         );
         aws.expect(2, "sync --dry-run");
-        let run = aws.expect(0, "check");
+        let run = aws.expect(1, "check");
         assert!(run.stderr.contains("ec2:AuthorizeSecurityGroupIngress"), "{}", run.stderr);
         aws.control("settings", &json!({ "allow": null }));
         let run = aws.expect(0, "check");
@@ -369,7 +369,7 @@ fn a_target_that_is_renamed_shuts_nobody_out() {
         assert!(said.contains("target `gate` may be to admit") && said.contains("`tagwall sync` takes over"), "{said}");
         assert!(
             said.contains(&format!(
-                "looked at nftables on this host; AWS eu-west-1 entra-v4 entra-v6; AWS eu-west-1 {group}"
+                "looked at nftables on this host; AWS eu-west-1 {group}; AWS eu-west-1 entra-v4 entra-v6; AWS eu-west-1: "
             )),
             "{said}"
         );

@@ -5,8 +5,6 @@
 //! nor can a prefix be added and removed in one. A list weighs its MaxEntries wherever it is named, so it grows only
 //! when it must and no further than it must, and never shrinks by itself.
 
-use std::collections::BTreeSet;
-
 use tagwall_provider::{
     Admits, Desired, Entry, Family, Foreign, ForeignEffect, IpNet, Limit, Observed, OwnerMark, PerFamily, Refusal,
     Room, Skeleton, SkeletonEdit, Slot, Step, Steps, StoredId,

@@ -11,13 +11,14 @@ pub struct Cause {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
-    applied: Applied,
+    /// Boxed, since it is rarely there and errors are to be small.
+    applied: Option<Box<Applied>>,
 }
 
 impl Cause {
     /// A cause that is its own bottom.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, source: None, applied: Applied::default() }
+        Self { message: message.into(), hint: None, source: None, applied: None }
     }
 
     /// Adds the error beneath; the message does not repeat it.
@@ -85,16 +86,20 @@ impl ProviderError {
     pub fn after(mut self, before: Applied) -> Self {
         match &mut self {
             Self::Rejected { applied, .. } => *applied += before,
-            Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) => cause.applied += before,
+            Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) => {
+                *cause.applied.get_or_insert_default() += before;
+            }
         }
         self
     }
 
     /// What had been done before it, as far as the provider tells.
-    pub const fn applied(&self) -> Applied {
+    pub fn applied(&self) -> Applied {
         match self {
             Self::Rejected { applied, .. } => *applied,
-            Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) => cause.applied,
+            Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) => {
+                cause.applied.as_deref().copied().unwrap_or_default()
+            }
         }
     }
 
