@@ -140,6 +140,8 @@ fn a_dry_run_writes_nothing_and_a_real_pass_does() {
         writes_nothing("plan --format github", 2);
         writes_nothing("observe", 0);
         writes_nothing("explain 192.0.2.1", 0);
+        writes_nothing("clients tagwall.toml", 0);
+        writes_nothing("withdraw -n", 0);
         writes_nothing("prefixes entra", 0);
         assert!(!world.path("state").exists());
 

@@ -151,6 +151,23 @@ fn tags_are_listed_and_searched() {
 }
 
 #[test]
+fn those_who_connect_today_are_held_against_the_lists() {
+    with_namespaces(|| {
+        let world = World::edge(&TWO);
+        let log = "192.0.2.1 - - \"GET /scim\"\n192.0.2.1 -\n203.0.113.9:50022 -\n203.0.113.9 -\n198.18.0.1 -\nrestarted\n";
+        world.write("access.log", log);
+        assert_snapshot!(world.tell("clients access.log --most 1"), @r"
+        ");
+        let json = world.expect(0, "clients access.log --format json").json();
+        assert_eq!((&json["addresses"], &json["targets"][0]["shut_out"]["lines"]), (&3.into(), &3.into()), "{json}");
+        assert_eq!(json["targets"][0]["clients"][0], serde_json::json!({ "address": "203.0.113.9", "lines": 2 }));
+        assert!(world.expect(1, "clients nowhere.log").stderr.contains("cannot read `nowhere.log`"));
+        // Nothing is remembered, and no firewall is asked.
+        assert!(!world.path("state").exists());
+    });
+}
+
+#[test]
 fn man_pages_and_completions() {
     with_namespaces(|| {
         let world = World::empty();
