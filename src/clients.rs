@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use tagwall_provider::PrefixSet;
 
-use crate::report::number::thousands;
+use crate::report::number::{counted, thousands};
 
 /// What stands between the words of a log line, besides white space. No colon: IPv6 addresses have those.
 const BETWEEN: &[char] = &['"', '\'', '(', ')', '[', ']', '{', '}', '<', '>', ',', ';', '=', '|', '/'];
@@ -114,16 +114,17 @@ pub fn text(seen: &Seen, targets: &[OfTarget], most: usize) -> String {
 }
 
 fn written(out: &mut String, seen: &Seen, targets: &[OfTarget], most: usize) -> std::fmt::Result {
-    let without = match seen.without {
-        0 => String::new(),
-        without => format!(", {without} of them without an address"),
+    let count = |count: Count| {
+        let [addresses, lines] =
+            [count.addresses, count.lines].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        format!("{}, {}", counted(addresses, "address", "addresses"), counted(lines, "line", "lines"))
     };
-    writeln!(out, "{} addresses in {} lines{without}", thousands(seen.addresses.len()), thousands(seen.lines))?;
+    let all = Count { addresses: seen.addresses.len() as u64, lines: seen.lines };
+    writeln!(out, "{}, {} without an address", count(all), thousands(seen.without))?;
     for target in targets {
         writeln!(out, "\n{}  {}", target.name, target.object)?;
-        let of = |count: Count| format!("{} addresses, {} lines", thousands(count.addresses), thousands(count.lines));
-        writeln!(out, "  would let in  {}", of(target.admitted))?;
-        writeln!(out, "  would shut out  {}", of(target.shut_out))?;
+        writeln!(out, "  would let in    {}", count(target.admitted))?;
+        writeln!(out, "  would shut out  {}", count(target.shut_out))?;
         for Client { address, lines } in target.clients.iter().take(most) {
             writeln!(out, "    {address}  {}", thousands(*lines))?;
         }
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(of.admitted, Count { addresses: 2, lines: 3 });
         assert_eq!(of.shut_out, Count { addresses: 2, lines: 2 });
         let told = text(&seen, &[of], 1);
-        assert!(told.starts_with("4 addresses in 7 lines, 2 of them without an address\n"), "{told}");
+        assert!(told.starts_with("4 addresses, 7 lines, 2 without an address\n"), "{told}");
         assert!(told.contains("    198.51.100.1  1\n    … 1 more"), "{told}");
     }
 }
