@@ -23,6 +23,7 @@ pub mod accept;
 pub mod audit;
 mod chain;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod confirm;
 pub mod daemon;
