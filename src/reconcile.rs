@@ -139,7 +139,8 @@ pub async fn pass(
     targets: &[Kept<'_>],
     options: &Options,
 ) -> Pass {
-    match source.fetch_and_compare(Some(&memory.dir.last_good())).await {
+    // On the heap: it is large, and gone before the rest begins.
+    match Box::pin(source.fetch_and_compare(Some(&memory.dir.last_good()))).await {
         Ok(fetched) => against(fetched, config, memory, targets, options).await,
         Err(error) => {
             let outcome = Outcome::of_source_error(&error);

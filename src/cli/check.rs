@@ -118,7 +118,7 @@ impl Seen {
     /// Tells people, `name` before what it holds and `called` before what is wrong.
     fn tell(&self, name: &str, called: &str, text: bool, output: Output) -> Result<(), CliError> {
         if text {
-            output.result(&self.told.iter().map(|line| format!("  {name}: {line}\n")).collect::<String>())?;
+            self.told.iter().try_for_each(|line| output.result(&format!("  {name}: {line}\n")))?;
         }
         for warning in &self.warnings {
             output.warn(format!("{called}: {warning}"));

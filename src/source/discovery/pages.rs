@@ -96,7 +96,9 @@ type Others = BTreeMap<String, Value>;
 /// Leaves the names of those that nobody knows.
 fn names(others: &mut Others, known: &[&str]) {
     others.retain(|name, _| !known.contains(&name.as_str()));
-    others.values_mut().for_each(|value| *value = Value::Null);
+    for value in others.values_mut() {
+        *value = Value::Null;
+    }
 }
 
 /// A change number, which is a text of digits in an answer.
