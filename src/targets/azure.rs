@@ -45,6 +45,12 @@ pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
     sweepers
 }
 
+pub(super) fn requests(clients: &Clients) -> super::Requests {
+    let tagwall_arm::Requests { calls, retries, remaining_writes } = clients.requests();
+    // Theirs are all tries, as Resource Manager counts them.
+    super::Requests { provider: "azure", calls: calls.saturating_sub(retries), retries, remaining_writes }
+}
+
 fn sweeper(clients: &Clients, (account, nsg): (Account, Nsg), priority: u16, config: &Config) -> Made {
     let mark = OwnerMark::new(&config.owner, "-").map_err(|error| Failure::of(&error, None))?;
     let settings = Settings { configured: configured(config), ..Settings::new(mark, vec![Ports::one(1)], priority) };
@@ -53,7 +59,8 @@ fn sweeper(clients: &Clients, (account, nsg): (Account, Nsg), priority: u16, con
 
 pub(super) fn requests(clients: &Clients) -> super::Requests {
     let tagwall_arm::Requests { calls, retries, remaining_writes } = clients.requests();
-    super::Requests { provider: "azure", calls, retries, remaining_writes }
+    // Theirs are all tries, as Resource Manager counts them.
+    super::Requests { provider: "azure", calls: calls.saturating_sub(retries), retries, remaining_writes }
 }
 
 fn configured(config: &Config) -> Vec<OwnerMark> {
