@@ -233,7 +233,8 @@ async fn requests_are_counted_over_all_accounts() {
     }
     assert_eq!(clients.requests().remaining_writes, client.remaining().writes);
     assert!(client.remaining().writes < second.remaining().writes && second.remaining().writes == Some(plenty));
-    let asked = |bench: &Bench| bench.arm.exchanges().iter().filter(|of| of.path.starts_with("/subscriptions/")).count();
+    let asked =
+        |bench: &Bench| bench.arm.exchanges().iter().filter(|of| of.path.starts_with("/subscriptions/")).count();
     assert_eq!(clients.requests().calls, (asked(&bench) + asked(&other)) as u64);
 }
 
