@@ -90,7 +90,7 @@ async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
         Command::History(args) => history::run(&cli.global, &args, output),
         Command::Rollback(args) => rollback::run(&cli.global, &args, output).await,
         Command::Pause(args) => pause::pause(&cli.global, &args, output).await,
-        Command::Resume(args) => pause::resume(&cli.global, &args, output).await,
+        Command::Resume(args) => Box::pin(pause::resume(&cli.global, &args, output)).await,
         Command::Restore(args) => restore::run(&cli.global, &args, output).await,
         Command::Withdraw(args) => withdraw::run(&cli.global, &args, output).await,
         Command::Generate(args) => generate::run(&args, output),
