@@ -87,7 +87,7 @@ impl ProviderError {
         match &mut self {
             Self::Rejected { applied, .. } => *applied += before,
             Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) => {
-                *cause.applied.get_or_insert_default() += before;
+                **cause.applied.get_or_insert_default() += before;
             }
         }
         self
