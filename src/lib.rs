@@ -20,6 +20,7 @@
 //! * Nothing but `withdraw` removes rules as a whole.
 
 pub mod accept;
+pub mod agreement;
 pub mod audit;
 mod chain;
 pub mod cli;

@@ -372,6 +372,7 @@ pub struct Restore {
 
 /// `withdraw`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed")]
 pub struct Withdraw {
     /// Only these targets
     #[arg(short, long, value_name = "NAME")]

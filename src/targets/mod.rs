@@ -13,6 +13,7 @@ use tagwall_provider::Provider;
 use crate::config::{Backend, Config, Target};
 use crate::reconcile::Kept;
 use crate::report::{Class, Failure};
+use crate::source::{Settings, Source, SourceError};
 use crate::state::State;
 
 /// A provider, or why there is none.
@@ -78,11 +79,26 @@ impl Providers {
         }
     }
 
+    /// The source of these settings. Where it is Azure's own API, it is asked by the same clients as targets are.
+    ///
+    /// # Errors
+    /// As [`Source::new`].
+    pub fn source(&self, settings: Settings) -> Result<Source, SourceError> {
+        let source = Source::new(settings)?;
+        #[cfg(feature = "azure")]
+        let source = source.asking_by(&self.azure);
+        Ok(source)
+    }
+
     /// What the clouds were asked: of those that were asked anything.
     pub fn requests(&self) -> Vec<Requests> {
         let mut requests: Vec<Requests> = Vec::new();
         #[cfg(feature = "aws")]
         requests.push(aws::requests(&self.aws));
+        #[cfg(feature = "azure")]
+        requests.push(azure::requests(&self.azure));
+        #[cfg(feature = "azure")]
+        requests.push(azure::requests(&self.azure));
         requests.retain(|requests| requests.calls > 0);
         requests
     }
