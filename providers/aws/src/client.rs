@@ -215,19 +215,18 @@ impl Connection {
         // It is never closed.
         let _permit = self.calls.acquire().await;
         tracing::trace!(action, place = %self.place, "calling AWS");
-        let mut call = std::pin::pin!(call.with_subscriber(NoSubscriber::default()));
-        let answered = match tokio::time::timeout(SILENCE, call.as_mut()).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                tracing::info!(
-                    target: "tagwall_aws",
-                    "{action} in {} is not done after {} s: AWS is slow or throttles; tried again for up to {} s",
-                    self.place,
-                    SILENCE.as_secs(),
-                    CALL_TIMEOUT.as_secs()
-                );
-                call.await
-            }
+        let mut call = Box::pin(call.with_subscriber(NoSubscriber::default()));
+        let answered = if let Ok(answered) = tokio::time::timeout(SILENCE, call.as_mut()).await {
+            answered
+        } else {
+            tracing::info!(
+                target: "tagwall_aws",
+                "{action} in {} is not done after {} s: AWS is slow or throttles; tried again for up to {} s",
+                self.place,
+                SILENCE.as_secs(),
+                CALL_TIMEOUT.as_secs()
+            );
+            call.await
         };
         answered.map_err(|error| {
             let failure = Failure::of(action, &self.place, &error);

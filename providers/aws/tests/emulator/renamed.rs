@@ -79,7 +79,8 @@ on_a_rig! {
             let passed = pass(&lists_of(RENAMED, &[RENAMED, OURS]), &Desired::listed(start())).await;
             let Err(PassError::Refused(refusal)) = passed else { panic!("{passed:?}") };
             assert_eq!(refusal.limit, Limit::NotOurs);
-            let list = list.map(str::to_owned).unwrap_or_else(|| text(&list_of(&rig, Family::V4), "prefixListId").to_owned());
+            let there = || text(&list_of(&rig, Family::V4), "prefixListId").to_owned();
+            let list = list.map_or_else(there, str::to_owned);
             assert!(refusal.finding.contains(&format!("prefix list {list} ({of})")), "{refusal}");
         };
         let list = hand.make_list("entra-IPv4", "IPv4", 10, &[]);
