@@ -97,8 +97,6 @@ impl Providers {
         requests.push(aws::requests(&self.aws));
         #[cfg(feature = "azure")]
         requests.push(azure::requests(&self.azure));
-        #[cfg(feature = "azure")]
-        requests.push(azure::requests(&self.azure));
         requests.retain(|requests| requests.calls > 0);
         requests
     }
