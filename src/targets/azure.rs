@@ -57,12 +57,6 @@ fn sweeper(clients: &Clients, (account, nsg): (Account, Nsg), priority: u16, con
     Ok(Box::new(NetworkSecurityGroup::new(clients, account, nsg, settings)))
 }
 
-pub(super) fn requests(clients: &Clients) -> super::Requests {
-    let tagwall_arm::Requests { calls, retries, remaining_writes } = clients.requests();
-    // Theirs are all tries, as Resource Manager counts them.
-    super::Requests { provider: "azure", calls: calls.saturating_sub(retries), retries, remaining_writes }
-}
-
 fn configured(config: &Config) -> Vec<OwnerMark> {
     let azure = |target: &&Target| matches!(target.backend, Backend::AzureNsg(_));
     config.targets.iter().filter(azure).map(|target| target.mark.clone()).collect()
