@@ -25,7 +25,7 @@ target_directory=${CARGO_TARGET_DIR:-target}
 # What cargo is told for a variant.
 variant_flags() {
     case $1 in
-        full) ;;
+        full) echo ;;
         slim) echo --no-default-features --features nftables ;;
         *) die "there is no variant $1; these are there:" "full slim" ;;
     esac
@@ -57,7 +57,7 @@ make_packages() {
     export SOURCE_DATE_EPOCH
     arch=$(dpkg --print-architecture 2>/dev/null || uname -m)
     file=$folder/${name}_$version-1_$arch.deb
-    cargo deb --quiet --locked --offline --no-build --no-strip "${chosen[@]}" --deb-version "$version-1" --output "$file"
+    cargo deb --quiet --compress-system --locked --offline --no-build --no-strip "${chosen[@]}" --deb-version "$version-1" --output "$file"
     echo "$file"
     file=$folder/$name-$version-1.$(uname -m).rpm
     cargo generate-rpm --auto-req builtin --target-dir "$target_directory" "${chosen[@]}" \
