@@ -16,7 +16,8 @@ need_package_tools() {
     fi
     if ! cargo generate-rpm --version >/dev/null 2>&1; then
         say "installing cargo-generate-rpm $CARGO_GENERATE_RPM_VERSION: writes RPM packages (minutes)"
-        cargo install --quiet --locked --debug "cargo-generate-rpm@$CARGO_GENERATE_RPM_VERSION"
+        # C as it is meant to be: the compressor would take a minute for a package.
+        CFLAGS=-O2 cargo install --quiet --locked --debug "cargo-generate-rpm@$CARGO_GENERATE_RPM_VERSION"
     fi
 }
 
@@ -29,6 +30,14 @@ variant_flags() {
         slim) echo --no-default-features --features nftables ;;
         *) die "there is no variant $1; these are there:" "full slim" ;;
     esac
+}
+
+# The slim program as it is released: prints its path.
+slim_release() {
+    local flags
+    read -ra flags < <(variant_flags slim)
+    cargo build --quiet --release --locked "${flags[@]}" >&2
+    realpath "$target_directory/release/tagwall"
 }
 
 # run_package [VARIANT...]: builds and packages them.
