@@ -5,7 +5,7 @@
 # is compiled once, and checked once for clippy. Another `-p` or `--features` would choose other features of shared
 # dependencies and compile them again.
 
-all_steps=(shell words fetch format deny clippy slim tests doctests doc docs aws_rig azure_rig demo observability systemd packages fuzz)
+all_steps=(shell words fetch format deny clippy slim tests doctests doc docs aws_rig azure_rig demo observability systemd packages actions fuzz)
 report=() skips=() failed=no summary='no test was run'
 
 run_steps() {
@@ -236,6 +236,16 @@ step_packages() {
     sed -n 's/^ *SKIPPED: /SKIPPED: /p' "$said" >>"$skipped_file"
     rm -f "$said"
     return "$status"
+}
+
+# What is shipped for GitHub, GitLab and cron: linted, and its steps run.
+step_actions() {
+    # shellcheck source=scripts/actions_rig.sh
+    source scripts/actions_rig.sh
+    need_actions_rig
+    local tagwall
+    tagwall=$(tagwall_of_tests)
+    in_namespaces node "$actions_rig_node/run.js" "$PWD" "$tagwall"
 }
 
 step_fuzz() {
