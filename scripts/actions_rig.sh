@@ -24,4 +24,5 @@ need_actions_rig() {
     # Node looks for modules beside the script.
     cp "$tests/run.js" "$tests/gh" "$folder"
     actions_rig_node=$(realpath "$folder")
+    export actions_rig_node
 }
