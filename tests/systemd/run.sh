@@ -106,7 +106,7 @@ TOML
 # What an operator installs by hand.
 install_by_hand() {
     install -D "$tagwall" "$root/usr/bin/tagwall"
-    install -Dm644 -t "$root/usr/lib/systemd/system" "$packaging"/*.service
+    install -Dm644 -t "$root/usr/lib/systemd/system" "$packaging"/*.service "$packaging"/*.timer
     install -Dm644 "$packaging/tagwall.sysusers.conf" "$root/usr/lib/sysusers.d/tagwall.conf"
     mkdir -p "$root/etc/tagwall"
     configure 8443
