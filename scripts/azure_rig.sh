@@ -7,26 +7,13 @@ azure_witness=providers/azure/fake/witness
 # need_azure_rig: sets `azure_rig_python` to the interpreter and `azure_rig_node` to the folder of the validator. Both
 # are kept beside the build, new for each state of what they are pinned by.
 need_azure_rig() {
-    wants "have python3" python3 python3 "runs the Azure rig"
-    # Debian splits what `venv` needs off from Python itself.
-    wants "have python3 && python3 -c 'import ensurepip, venv'" python3-venv python3 "makes the Azure rig's environment"
     wants "have node" nodejs nodejs "runs Microsoft's validator of API traffic"
     wants "have npm" npm npm "installs Microsoft's validator of API traffic"
     install_wanted
     local hash folder
-    hash=$(sha256sum "$azure_witness/requirements.txt" | cut -c1-16)
-    folder=${CARGO_TARGET_DIR:-target}/azure-rig-python-$hash
-    if [[ ! -f $folder/complete ]]; then
-        say "making the Azure rig's environment in $folder (Microsoft's Python client; about 65 MB)"
-        rm -rf "$folder"
-        python3 -m venv "$folder"
-        "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes \
-            -r "$azure_witness/requirements.txt" ||
-            die "pip could not install the Azure rig" "it takes PyPI or a mirror of it: PIP_INDEX_URL"
-        # A half-made one is made anew.
-        touch "$folder/complete"
-    fi
-    azure_rig_python=$(realpath --no-symlinks "$folder/bin/python")
+    need_python azure-rig-python "$azure_witness/requirements.txt" "Microsoft's Python client; about 65 MB"
+    # shellcheck disable=SC2154 # need_python sets it
+    azure_rig_python=$python_of_its_own
     hash=$(cat "$azure_witness"/package*.json | sha256sum | cut -c1-16)
     folder=${CARGO_TARGET_DIR:-target}/azure-rig-node-$hash
     if [[ ! -f $folder/complete ]]; then

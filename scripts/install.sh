@@ -184,3 +184,26 @@ need_deny() {
     say "installing cargo-deny $DENY_VERSION: checks licences, sources and banned crates (a few minutes)"
     cargo install --quiet --locked --debug --no-default-features "cargo-deny@$DENY_VERSION"
 }
+
+# need_python NAME REQUIREMENTS WHAT: a Python environment of its own with what the file pins by hashes, kept beside the
+# build, a new one for each state of the file. Sets `python_of_its_own` to its interpreter.
+need_python() {
+    local name=$1 requirements=$2 what=$3 hash folder
+    wants "have python3" python3 python3 "runs $name"
+    # Debian splits what `venv` needs off from Python itself.
+    wants "have python3 && python3 -c 'import ensurepip, venv'" python3-venv python3 "makes the environment of $name"
+    install_wanted
+    hash=$(sha256sum "$requirements" | cut -c1-16)
+    folder=${CARGO_TARGET_DIR:-target}/$name-$hash
+    if [[ ! -f $folder/complete ]]; then
+        say "making a Python environment in $folder ($what)"
+        rm -rf "$folder"
+        python3 -m venv "$folder"
+        "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$requirements" ||
+            die "pip could not install $requirements" "it takes PyPI or a mirror of it: PIP_INDEX_URL"
+        # A half-made one is made anew.
+        touch "$folder/complete"
+    fi
+    python_of_its_own=$(realpath --no-symlinks "$folder/bin/python")
+    export python_of_its_own
+}

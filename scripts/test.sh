@@ -177,6 +177,8 @@ step_observability() {
         return
     fi
     local tagwall
+    need_python dashboard scripts/dashboard/requirements.txt "Grafana's model of dashboards; 10 MB"
+    "$python_of_its_own" scripts/dashboard/load.py packaging/alerts/grafana-dashboard.json
     tagwall=$(tagwall_of_tests)
     in_namespaces python3 scripts/observability.py "$tagwall"
 }

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use tagwall_provider::{Admits, Answer, Family, Foreign, ForeignEffect, IpNet, Observed, Skeleton};
+use tagwall_provider::{Admits, Answer, Desired, Family, Foreign, ForeignEffect, IpNet, Observed, Skeleton};
 
-use crate::config::{Config, List, Target};
+use crate::config::{Config, List, Target, Widen};
+use crate::desired::{Resolved, desired, resolve};
 use crate::report::Failure;
 use crate::source::{Publication, Tag};
 use crate::state::State;
+use crate::widening::widened;
 
 /// What is known of one address.
 #[derive(Clone, Debug, Serialize)]
@@ -52,6 +54,8 @@ pub struct OfTarget {
 pub enum Verdict {
     /// An entry of ours lets it in.
     Admitted,
+    /// None does, and a rule that is not ours does.
+    AdmittedByOthers,
     /// None does.
     NotAdmitted,
     /// Our rules are not as they should be: what they do with it cannot be told by the entries.
@@ -95,6 +99,8 @@ pub enum Wanted {
         /// When it goes.
         until: String,
     },
+    /// No list wants it: the target takes it in to save prefixes.
+    Widened,
 }
 
 /// A tag that holds an address.
@@ -148,9 +154,28 @@ pub fn wanted(
     state: &State,
     publication: Option<&Publication>,
 ) -> Vec<Wanted> {
-    let lists = target.lists.iter().filter_map(|name| config.lists.get(name));
-    let lists = lists.filter(|list| !list.exclude.contains(address));
-    lists.flat_map(|list| by_list(address, list, state, publication)).collect()
+    let lists: Vec<&List> = target.lists.iter().filter_map(|name| config.lists.get(name)).collect();
+    let wanting = lists.iter().filter(|list| !list.exclude.contains(address));
+    let wanted: Vec<Wanted> = wanting.flat_map(|list| by_list(address, list, state, publication)).collect();
+    match (&target.widen, publication) {
+        (Some(by), Some(publication)) if wanted.is_empty() => {
+            let widened = is_widened(address, by, &lists, state, publication);
+            widened.then_some(Wanted::Widened).into_iter().collect()
+        }
+        _ => wanted,
+    }
+}
+
+/// Whether an address is taken in to save prefixes.
+fn is_widened(address: IpAddr, by: &Widen, lists: &[&List], state: &State, publication: &Publication) -> bool {
+    let resolved = |list: &&List| {
+        let dropped = state.lists.get(&list.name).into_iter().flat_map(|record| &record.dropped);
+        let held = dropped.map(|dropped| list.holds(dropped)).collect();
+        Resolved { held, ..resolve(list, publication).0 }
+    };
+    let resolved: Vec<Resolved> = lists.iter().map(resolved).collect();
+    let desired = desired(&resolved.iter().collect::<Vec<_>>());
+    matches!(widened(desired, by, lists), Ok(Desired::Prefixes { widened, .. }) if widened.contains(address))
 }
 
 fn by_list(address: IpAddr, list: &List, state: &State, publication: Option<&Publication>) -> Vec<Wanted> {
@@ -208,7 +233,11 @@ impl OfTarget {
             Skeleton::Absent => Verdict::NotEnforced,
             // Our own rules let this host reach itself.
             Skeleton::Intact if address.is_loopback() && is_host(target) => Verdict::Admitted,
-            Skeleton::Intact if told.entries.is_empty() => Verdict::NotAdmitted,
+            Skeleton::Intact if told.entries.is_empty() => {
+                let admits =
+                    |foreign: &Foreign| matches!(&foreign.effect, ForeignEffect::Admits(set) if set.contains(address));
+                if observed.foreign.iter().any(admits) { Verdict::AdmittedByOthers } else { Verdict::NotAdmitted }
+            }
             Skeleton::Intact => Verdict::Admitted,
             Skeleton::Drifted(lines) => {
                 told.drift.clone_from(lines);
@@ -259,6 +288,7 @@ fn written(out: &mut String, explained: &Explained, publication: Option<&Publica
         match target.verdict {
             Verdict::Admitted if by.is_empty() => writeln!(out, "  admitted: loopback always is")?,
             Verdict::Admitted => writeln!(out, "  admitted by {by}")?,
+            Verdict::AdmittedByOthers => writeln!(out, "  not admitted by ours, but by a rule that is not ours")?,
             Verdict::NotAdmitted => writeln!(out, "  not admitted")?,
             Verdict::NotEnforced => writeln!(out, "  nothing of ours stands there: what else there is decides alone")?,
             Verdict::Unknown => writeln!(out, "  unknown: {}", target.error.as_deref().unwrap_or_default())?,
@@ -309,6 +339,7 @@ impl std::fmt::Display for Wanted {
             Self::Tag { list, holds } => write!(f, "wanted by list {list}: tag {} has {}", holds.tag, holds.prefix),
             Self::Extra { list } => write!(f, "wanted by list {list}: its `extra` has it"),
             Self::Held { list, until } => write!(f, "wanted by list {list}: Microsoft dropped it, held until {until}"),
+            Self::Widened => f.write_str("wanted by none of its lists: `widen` takes it in to save prefixes"),
         }
     }
 }

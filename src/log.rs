@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 
 use tracing_subscriber::field::{MakeVisitor, VisitFmt, VisitOutput};
+use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::fmt::format::{JsonFields, Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -25,8 +26,9 @@ pub struct Asked {
     pub daemon: bool,
 }
 
-/// What libraries may say at most, whatever is asked for: how they speak to a receiver is nobody's business.
-const BOUNDS: [&str; 5] = ["hyper=info", "hyper_util=info", "reqwest=info", "rustls=info", "h2=info"];
+/// What libraries may say at most, whatever is asked for: how they speak to a receiver or a cloud, and with which
+/// credentials, is nobody's business. Each is the beginning of a module's name.
+const BOUNDS: &str = "trace,hyper=info,reqwest=info,rustls=info,h2=info,aws_=info,azure_=info,typespec=info";
 
 /// Sends the log where it belongs.
 ///
@@ -52,7 +54,7 @@ pub fn start(settings: Log, asked: Asked, colours: bool) {
         }
     };
     // Only a test that runs two commands in one process finds one set already.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter.and(EnvFilter::new(BOUNDS)))).try_init();
     if let Some(problem) = problem {
         tracing::warn!("{problem}");
     }
@@ -71,13 +73,9 @@ fn for_people()
 /// What is let through, and what was wrong with what was asked for.
 fn filter(wanted: Option<&str>, level: Option<LogLevel>, asked: Asked) -> (EnvFilter, Option<String>) {
     let default = default_directives(level, asked);
-    let bound = |filter: EnvFilter| {
-        let bounds = BOUNDS.iter().filter_map(|bound| bound.parse().ok());
-        bounds.fold(filter, EnvFilter::add_directive)
-    };
     match wanted.map(EnvFilter::try_new) {
         None => (EnvFilter::new(default), None),
-        Some(Ok(filter)) => (bound(filter), None),
+        Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => {
             let problem = format!("TAGWALL_LOG or RUST_LOG is no filter ({error}): it is passed over");
             (EnvFilter::new(default), Some(problem))
@@ -90,13 +88,13 @@ fn default_directives(level: Option<LogLevel>, asked: Asked) -> &'static str {
     match (asked.quiet, asked.verbose, level) {
         (true, ..) | (false, 0, Some(LogLevel::Warn)) => "warn",
         (false, 0, Some(LogLevel::Error)) => "error",
-        (false, 0, Some(LogLevel::Info)) => "tagwall=info,tagwall_nftables=info,warn",
-        (false, 0, Some(LogLevel::Debug)) => "tagwall=debug,tagwall_nftables=debug,info",
-        (false, 0, Some(LogLevel::Trace)) => "trace,hyper=info,hyper_util=info,reqwest=info,rustls=info,h2=info",
+        (false, 0, Some(LogLevel::Info)) => "tagwall=info,warn",
+        (false, 0, Some(LogLevel::Debug)) => "tagwall=debug,info",
+        (false, 0, Some(LogLevel::Trace)) => "trace",
         (false, verbose, _) => match verbose.max(floor) {
             0 => "warn",
-            1 => "tagwall=info,tagwall_nftables=info,warn",
-            _ => "tagwall=debug,tagwall_nftables=debug,info",
+            1 => "tagwall=info,warn",
+            _ => "tagwall=debug,info",
         },
     }
 }
@@ -113,6 +111,8 @@ fn leads_to_journal(variable: Option<&str>, stream: &impl AsFd) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -135,19 +135,54 @@ mod tests {
         let check = |wanted, level, asked, expect: &str| {
             assert_eq!(filter(wanted, level, asked).0.to_string(), EnvFilter::new(expect).to_string());
         };
-        let info = "tagwall=info,tagwall_nftables=info,warn";
+        let info = "tagwall=info,warn";
         check(None, None, Asked::default(), "warn");
         check(None, None, daemon, info);
         check(None, Some(LogLevel::Error), daemon, "error");
         check(None, Some(LogLevel::Error), Asked { verbose: 1, ..daemon }, info);
         check(None, Some(LogLevel::Debug), Asked { quiet: true, ..daemon }, "warn");
-        // A filter that asks for everything does not get what would tell of addresses.
-        let loud = filter(Some("trace"), None, daemon).0.to_string();
-        assert!(loud.contains("hyper_util=info") && loud.contains("trace"), "{loud}");
-        let loud = filter(Some("hyper=trace"), None, daemon).0.to_string();
-        assert!(!loud.contains("hyper=trace"), "{loud}");
         let (kept, problem) = filter(Some("tagwall=loud"), None, daemon);
         assert_eq!(kept.to_string(), EnvFilter::new(info).to_string());
         assert!(problem.unwrap().contains("TAGWALL_LOG"));
+    }
+
+    #[test]
+    fn who_asks_for_everything_does_not_get_what_tells_of_addresses_and_credentials() {
+        /// A place that a log is written to.
+        #[derive(Clone, Default)]
+        struct Page(Arc<Mutex<Vec<u8>>>);
+
+        impl io::Write for Page {
+            fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(text)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let written = |wanted| {
+            let page = Page::default();
+            let to = page.clone();
+            let layer = fmt::layer().with_writer(move || to.clone());
+            let capped = filter(Some(wanted), None, Asked::default()).0.and(EnvFilter::new(BOUNDS));
+            tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.with_filter(capped)), || {
+                tracing::trace!(target: "aws_smithy_runtime::client", "secret");
+                tracing::debug!(target: "azure_identity", "secret");
+                tracing::debug!(target: "hyper_util::client", "secret");
+                tracing::info!(target: "hyper_util::client", "known");
+                tracing::trace!(target: "tagwall_aws", "ours");
+            });
+            String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+        };
+        for wanted in ["trace", "aws_smithy_runtime=trace,tagwall=trace,info", "trace,hyper=trace,azure_identity=debug"]
+        {
+            let written = written(wanted);
+            assert!(!written.contains("secret") && written.contains("known"), "{wanted}: {written}");
+            assert!(written.contains("ours"), "{wanted}: {written}");
+        }
+        // And a bound lets nothing through that was not asked for.
+        assert_eq!(written("warn"), "");
     }
 }

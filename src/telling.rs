@@ -25,6 +25,7 @@ use crate::report::Failure;
 use crate::serve::{self, Asked, Bound, ServeError};
 use crate::state::Loaded;
 use crate::status::{self, Facts, Status};
+use crate::targets::Providers;
 
 /// What the daemon shows of itself.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct View {
     pub in_use: watch::Receiver<Arc<Setup>>,
     /// Whether its loop lives.
     pub pulse: Arc<Pulse>,
+    /// What asks the clouds.
+    pub providers: Providers,
 }
 
 /// The thread. It ends when this is dropped.
@@ -132,6 +135,7 @@ impl Asked for Desk {
             tally: &daemon.tally,
             daemon: Some(told(&daemon)),
             receivers: self.shared.tallies.borrow().clone(),
+            requests: self.view.providers.requests(),
             now: Timestamp::now(),
         });
         status.warnings.extend(trouble);

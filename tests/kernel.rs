@@ -215,8 +215,11 @@ fn withdraw_removes_ours_alone_and_is_remembered() {
                       table inet tagwall { comment \"made by tagwall, do not edit\"; chain hers { tcp dport 1 drop; }; }";
         world.host.nft(theirs);
         let before = world.ruleset();
+        assert_eq!(world.expect(0, "withdraw -n").stdout, "edge: nothing of ours is there\n");
         world.expect(0, "sync");
         world.expect(3, "withdraw");
+        let told = world.expect(2, "withdraw -n").stdout;
+        assert!(told.contains(&format!("edge: would take {} entries out of", PREFIXES.len())), "{told}");
         admits(&world, "edge", &PREFIXES);
         world.expect(0, "withdraw --yes");
         assert_eq!(world.ruleset(), before);
@@ -231,6 +234,38 @@ fn withdraw_removes_ours_alone_and_is_remembered() {
         assert!(world.expect(2, "status").stdout.contains("withdrawn on purpose"), "a dry run forgot it");
         world.expect(0, "sync");
         assert!(!world.expect(0, "status").stdout.contains("withdrawn"));
+    });
+}
+
+#[test]
+fn what_is_paused_is_withdrawn_only_by_name_of_that() {
+    with_namespaces(|| {
+        let world = World::edge(&PREFIXES);
+        world.expect(0, "sync");
+        world.expect(0, "pause --reason busy");
+        let refused = world.expect(3, "withdraw --yes");
+        assert!(refused.stderr.contains("busy") && refused.stderr.contains("--even-paused"), "{}", refused.stderr);
+        admits(&world, "edge", &PREFIXES);
+        world.expect(0, "withdraw --yes --even-paused");
+        assert!(!world.ruleset().contains("8443"));
+    });
+}
+
+#[test]
+fn check_says_by_its_exit_status_that_a_pass_would_fail() {
+    with_namespaces(|| {
+        let world = World::edge(&PREFIXES);
+        assert_eq!(world.expect(0, "check --format json").json()["targets"][0]["failures"], json!([]));
+        let sound = fs::read_to_string(world.path("tagwall.toml")).unwrap();
+        let broken = "\n[targets.broken]\nlists = [\"entra\"]\nnftables = { mode = \"set\", table = \"inet absent\", v4 = \"s4\" }\n";
+        fs::write(world.path("tagwall.toml"), sound + broken).unwrap();
+        let run = world.expect(1, "check");
+        assert!(run.stderr.contains("error: target `broken`: "), "{}", run.stderr);
+        let told = world.expect(1, "check --format json").json();
+        assert_eq!((&told["schema"], &told["targets"][0]["failures"]), (&json!(1), &json!([])), "{told}");
+        assert!(told["targets"][1]["failures"][0]["message"].as_str().unwrap().contains("absent"), "{told}");
+        // The file alone is as it should be.
+        world.expect(0, "check --no-environment");
     });
 }
 

@@ -25,6 +25,7 @@ pub(super) fn status(context: &Context, report: &Report, begun: Instant) -> Stat
         tally: &tally,
         daemon: None,
         receivers: Vec::new(),
+        requests: context.providers.requests(),
         now: Timestamp::now(),
     })
 }

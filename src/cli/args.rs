@@ -120,6 +120,7 @@ impl Command {
             Self::Tags(Tags { format: Format::Json, .. })
             | Self::History(History { format: Format::Json, .. })
             | Self::Explain(Explain { format: Format::Json, .. })
+            | Self::Check(Check { format: Format::Json, .. })
             | Self::Prefixes(Prefixes { format: PrefixFormat::Json, .. }) => ReportFormat::Json,
             _ => ReportFormat::Text,
         }
@@ -238,6 +239,9 @@ pub struct Check {
     /// Send a test to everybody who is to be told
     #[arg(long, conflicts_with = "no_environment")]
     pub notify: bool,
+    /// How to say it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
 }
 
 /// `prefixes`.
@@ -372,6 +376,12 @@ pub struct Withdraw {
     /// Only what carries our mark and belongs to no configured target
     #[arg(long, conflicts_with = "target")]
     pub orphans: bool,
+    /// Show what would go, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// What is paused, too
+    #[arg(long, conflicts_with = "orphans")]
+    pub even_paused: bool,
     /// Without a configuration: the target of `sync --defaults`
     #[arg(long, conflicts_with = "config")]
     pub defaults: bool,

@@ -2,25 +2,29 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
 use tagwall_provider::{Foreign, ForeignEffect, Provider, ProviderError};
 
 use super::CliError;
-use super::args::{Check, Global};
+use super::args::{Check, Format, Global};
 use super::context::{Context, Without};
 use super::output::Output;
 use crate::config::{Config, Origin, Target};
 use crate::exit::ExitStatus;
 use crate::listening;
 use crate::notify;
-use crate::report::{Class, Failure};
+use crate::report::{Class, Failure, json};
 
 pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Error, output)?;
     // Certificates and addresses are part of the configuration: what cannot be used is an error here, not at night.
     context.source()?;
-    output.result(&summary(&context.config))?;
+    let text = args.format == Format::Text;
+    if text {
+        output.result(&summary(&context.config))?;
+    }
     if args.no_environment {
-        return Ok(ExitStatus::Done);
+        return told_to_programs(&context.config, Vec::new(), text, output);
     }
     for receiver in &context.config.receivers {
         if let Some(problem) = notify::problem(receiver) {
@@ -30,43 +34,77 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
     if args.notify {
         test(&context, output).await?;
     }
+    let mut all = Vec::new();
     for kept in context.kept(&[])? {
         let name = &kept.target.name;
         let found = match &kept.provider {
             Ok(provider) => look(kept.target, provider.as_ref()).await,
-            Err(failure) => Found { told: Vec::new(), warnings: vec![told(failure)] },
+            Err(failure) => Found { target: name.clone(), failures: vec![failure.clone()], ..Found::default() },
         };
-        for line in found.told {
-            output.result(&format!("  {name}: {line}\n"))?;
+        if text {
+            output.result(&found.told.iter().map(|line| format!("  {name}: {line}\n")).collect::<String>())?;
         }
-        for warning in found.warnings {
+        for warning in &found.warnings {
             output.warn(format!("target `{name}`: {warning}"));
         }
+        for failure in &found.failures {
+            output.error(format!("target `{name}`: {}", failure.message), failure.hint.as_deref());
+        }
+        all.push(found);
     }
-    Ok(ExitStatus::Done)
+    told_to_programs(&context.config, all, text, output)
+}
+
+/// `check --format json`.
+#[derive(Serialize)]
+struct CheckJson<'a> {
+    schema: u32,
+    owner: &'a str,
+    targets: Vec<Found>,
+}
+
+/// What targets could not do, they would not do at night either.
+fn told_to_programs(config: &Config, targets: Vec<Found>, text: bool, output: Output) -> Result<ExitStatus, CliError> {
+    let failed = targets.iter().any(|found| !found.failures.is_empty());
+    if !text {
+        output.json(&CheckJson { schema: 1, owner: &config.owner, targets })?;
+    }
+    Ok(if failed { ExitStatus::Failed } else { ExitStatus::Done })
 }
 
 /// What a look at a firewall shows.
+#[derive(Default, Serialize)]
 struct Found {
+    target: String,
     /// What it holds and allows.
     told: Vec<String>,
-    /// What is wrong.
+    /// What is not as it seems.
     warnings: Vec<String>,
+    /// Why a pass would fail.
+    #[serde(serialize_with = "as_errors")]
+    failures: Vec<Failure>,
+}
+
+fn as_errors<S: serde::Serializer>(failures: &[Failure], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(failures.iter().map(json::Error::from))
 }
 
 async fn look(target: &Target, provider: &dyn Provider) -> Found {
-    let failed = |error: &ProviderError| told(&Failure::of(error, error.hint()));
-    let observed = match provider.observe().await {
-        Ok(observed) => observed,
-        // What cannot be read needs no further question.
-        Err(error) => return Found { told: Vec::new(), warnings: vec![failed(&error)] },
-    };
-    let mut warnings = environment(target, &observed.foreign);
-    let told = provider.check().await.unwrap_or_else(|error| {
-        warnings.push(failed(&error));
-        Vec::new()
-    });
-    Found { told, warnings }
+    let failed = |error: &ProviderError| Failure::of(error, error.hint());
+    let mut found = Found { target: target.name.clone(), ..Found::default() };
+    match provider.observe().await {
+        Ok(observed) => found.warnings = environment(target, &observed.foreign),
+        Err(error) => {
+            // What cannot be read needs no further question.
+            found.failures.push(failed(&error));
+            return found;
+        }
+    }
+    match provider.check().await {
+        Ok(told) => found.told = told,
+        Err(error) => found.failures.push(failed(&error)),
+    }
+    found
 }
 
 /// Sends every receiver a test.
@@ -84,13 +122,6 @@ async fn test(context: &Context, output: Output) -> Result<(), CliError> {
     }
     let message = format!("not everybody was told: {}", failed.join("; "));
     Err(CliError::Failed(Failure { message, hint: None, class: Class::Rejected }))
-}
-
-fn told(failure: &Failure) -> String {
-    match &failure.hint {
-        Some(hint) => format!("{}\n  hint: {hint}", failure.message),
-        None => failure.message.clone(),
-    }
 }
 
 /// What on this host would make a target do less than it seems to.

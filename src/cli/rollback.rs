@@ -28,7 +28,7 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Res
         }
         writes
     });
-    refuse_paused(&context, &targets)?;
+    refuse_paused(&context, &targets, &[])?;
     let back = chosen(&context, &targets, args.to, output)?;
     let pinned = pinned(&context, &back, args.reason.as_deref());
     let memory = Memory { state: &pinned, recent: &back, ..context.memory() };
@@ -85,13 +85,13 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Res
 }
 
 /// What is paused is not written, by nobody.
-fn refuse_paused(context: &Context, targets: &[&Target]) -> Result<(), CliError> {
+pub(super) fn refuse_paused(context: &Context, targets: &[&Target], more: &[&str]) -> Result<(), CliError> {
     let paused = targets.iter().find_map(|target| Some((target, context.state.paused(&target.name)?)));
     let Some((target, decision)) = paused else { return Ok(()) };
     Err(CliError::Refused(vec![Refusal {
         limit: Limit::Paused,
         finding: format!("target `{}` is paused {decision}", target.name),
-        choices: vec!["`tagwall resume` ends the pause".to_owned()],
+        choices: ["`tagwall resume` ends the pause"].iter().chain(more).map(ToString::to_string).collect(),
     }]))
 }
 

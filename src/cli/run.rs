@@ -25,11 +25,12 @@ pub(super) async fn run(global: &Global) -> Result<ExitStatus, CliError> {
         Ok(Setup { config, state_dir })
     });
     let providers = Providers::default();
-    let make: MakeProvider = Arc::new(move |target, config, state| providers.of(target, config, state));
+    let shared = providers.clone();
+    let make: MakeProvider = Arc::new(move |target, config, state| shared.of(target, config, state));
     let live = Live::new(load, make).map_err(CliError::Failed)?;
     let in_use = live.in_use();
     let passes = Loop::new(live, SystemClock, Notifier::from_environment());
-    let view = View { daemon: passes.status(), in_use, pulse: passes.pulse() };
+    let view = View { daemon: passes.status(), in_use, pulse: passes.pulse(), providers };
     let telling = Telling::start(view).map_err(|error| CliError::Failed(Failure::of(&error, error.hint())))?;
     let ended = passes.run(events).await;
     drop(telling);

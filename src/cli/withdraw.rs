@@ -1,17 +1,19 @@
 //! `tagwall withdraw`: removes what tagwall wrote. The only verb that takes rules away as a whole.
 
 use serde::Serialize;
-use tagwall_provider::{Applied, Limit, Orphan, Provider, Refusal};
+use tagwall_provider::{Applied, Limit, Orphan, Provider, Refusal, Skeleton};
 
 use super::CliError;
 use super::args::{Global, Withdraw};
 use super::context::{Context, Without};
 use super::output::Output;
+use super::rollback;
 use crate::audit;
 use crate::config::Target;
 use crate::exit::ExitStatus;
 use crate::reconcile::Kept;
 use crate::report::Failure;
+use crate::report::number::thousands;
 use crate::targets::Made;
 
 pub(super) async fn run(global: &Global, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
@@ -27,9 +29,19 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
         output.say("the configuration has no targets; `--orphans` removes what older ones left");
         return Ok(ExitStatus::Done);
     }
+    if args.dry_run {
+        return foretell(context, args, output).await;
+    }
     confirm(args, output, &question(&targets))?;
     let _lock = context.lock(output).await?;
     let context = &*context;
+    if !args.even_paused {
+        rollback::refuse_paused(
+            context,
+            &context.targets(&args.target)?,
+            &["`--even-paused` withdraws it all the same"],
+        )?;
+    }
     let kept = context.kept(&args.target)?;
     // Remembered first: a daemon beside this would mend what is being withdrawn.
     let mut state = context.state.clone();
@@ -63,6 +75,33 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
     // Remembered first: a reader of the result that has gone must not cost the memory.
     context.state_dir.save(&state)?;
     output.result(&lines.concat())?;
+    Ok(status)
+}
+
+/// Says what would go.
+async fn foretell(context: &Context, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
+    let mut status = ExitStatus::Done;
+    for Kept { target, provider } in &context.kept(&args.target)? {
+        let seen = match provider {
+            Ok(provider) => provider.observe().await.map_err(|error| Failure::of(&error, error.hint())),
+            Err(failure) => Err(failure.clone()),
+        };
+        match seen {
+            Ok(seen) if seen.entries.is_empty() && seen.skeleton == Skeleton::Absent => {
+                output.result(&format!("{}: nothing of ours is there\n", target.name))?;
+            }
+            Ok(seen) => {
+                let entries = thousands(seen.entries.len());
+                let object = target.backend.object();
+                output.result(&format!("{}: would take {entries} entries out of {object}\n", target.name))?;
+                status = status.max(ExitStatus::Pending);
+            }
+            Err(failure) => {
+                output.error(format!("{}: {}", target.name, failure.message), failure.hint.as_deref());
+                status = ExitStatus::Failed;
+            }
+        }
+    }
     Ok(status)
 }
 
@@ -104,6 +143,9 @@ async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Resu
     }
     for orphan in found.iter().flat_map(|(_, orphans)| orphans) {
         output.result(&format!("{} {}\n", orphan.object, orphan.mark))?;
+    }
+    if args.dry_run {
+        return if unread.is_some() { ends(unread) } else { Ok(ExitStatus::Pending) };
     }
     if !found.is_empty() {
         let question = "What they close on this host is then open to everybody, what they open in a cloud is closed. If \

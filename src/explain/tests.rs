@@ -47,6 +47,22 @@ fn what_wants_an_address_in() {
 }
 
 #[test]
+fn what_is_taken_in_to_save_prefixes_is_wanted_by_no_list() {
+    let text = "[lists.a]\ntags = [\"Alpha\"]\nlimits.special = [\"documentation\"]\n[targets.t]\nlists = [\"a\"]\n\
+                widen = { v4 = 1, most-extra = \"50 %\" }\n\
+                aws-security-groups = { region = \"eu-west-1\", groups = [\"sg-1\"] }";
+    let (config, state) = (config(text), State::default());
+    let publication = publication(1, &[("Alpha", &["192.0.2.0/25", "192.0.2.128/26"])]);
+    let check = |text: &str, expect: &[&str]| {
+        let wanted = wanted(address(text), &config.targets[0], &config, &state, Some(&publication));
+        assert_eq!(wanted.iter().map(ToString::to_string).collect::<Vec<_>>(), expect, "{text}");
+    };
+    check("192.0.2.129", &["wanted by list a: tag Alpha has 192.0.2.128/26"]);
+    check("192.0.2.200", &["wanted by none of its lists: `widen` takes it in to save prefixes"]);
+    check("198.51.100.1", &[]);
+}
+
+#[test]
 fn what_a_firewall_makes_of_an_address() {
     let config = config(CONFIG);
     let entries = |set: PrefixSet| {
@@ -78,6 +94,10 @@ fn what_a_firewall_makes_of_an_address() {
     let of = told("192.0.2.128", &intact, Answer::Outside);
     assert_eq!((of.verdict, of.asked), (Verdict::NotAdmitted, Some(false)));
     assert_eq!(of.foreign, ["a wall"]);
+    let mut open = seen(Skeleton::Intact);
+    open.entries.clear();
+    assert_eq!(told("192.0.2.1", &open, Answer::Outside).verdict, Verdict::AdmittedByOthers);
+    assert_eq!(told("192.0.2.128", &open, Answer::Outside).verdict, Verdict::NotAdmitted);
     let of = told("127.0.0.1", &intact, Answer::Outside);
     assert_eq!((of.verdict, of.entries.len()), (Verdict::Admitted, 0));
     // An IPv4 address lies in no IPv6 range, whatever its number.

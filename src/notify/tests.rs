@@ -38,6 +38,7 @@ fn right(now: Timestamp) -> Status {
             reload_failure: None,
         }),
         receivers: Vec::new(),
+        requests: Vec::new(),
         now,
     });
     status.owner = "edge-eu".to_owned();

@@ -18,7 +18,15 @@ impl Asked for Daemon {
     fn status(&self) -> Status {
         let (config, state, tally) = (Config::defaults(), State::default(), Tally::default());
         let now = Timestamp::UNIX_EPOCH;
-        Status::new(Facts { config: &config, state: &state, tally: &tally, daemon: None, receivers: Vec::new(), now })
+        Status::new(Facts {
+            config: &config,
+            state: &state,
+            tally: &tally,
+            daemon: None,
+            receivers: Vec::new(),
+            requests: Vec::new(),
+            now,
+        })
     }
 
     async fn is_alive(&self, _: Duration) -> bool {

@@ -19,6 +19,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::{Counted, Status, TargetStatus};
+use crate::targets::Requests;
 
 /// The two forms that Prometheus reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,7 @@ impl Collector for Families {
         }
         families.totals(&self.0)?;
         families.counts(&self.0.targets)?;
+        families.requests(&self.0)?;
         families.receivers(&self.0)
     }
 }
@@ -348,6 +350,18 @@ impl Writer<'_, '_> {
             all.map(|(limit, count)| ([of(target), label("limit", limit)].concat(), whole(*count)))
         });
         self.counter("tagwall_target_refusals", "Passes that were refused, by limit", refusals)
+    }
+
+    fn requests(&mut self, status: &Status) -> fmt::Result {
+        let each = |value: fn(&Requests) -> Option<u64>| {
+            let told = move |asked: &Requests| Some((label("provider", asked.provider), whole(value(asked)?)));
+            status.requests.iter().filter_map(told)
+        };
+        self.counter("tagwall_api_calls", "Calls of a cloud's API", each(|asked| Some(asked.calls)))?;
+        let help = "Calls of a cloud's API that were tried again, each time";
+        self.counter("tagwall_api_retries", help, each(|asked| Some(asked.retries)))?;
+        let help = "The fewest writes that a subscription was last said to have left";
+        self.gauge("tagwall_api_remaining_writes", help, each(|asked| asked.remaining_writes))
     }
 
     fn receivers(&mut self, status: &Status) -> fmt::Result {

@@ -21,6 +21,7 @@ use crate::config::{Config, Policy, Target};
 use crate::report::json;
 use crate::source::{Cloud, Freshness};
 use crate::state::State;
+use crate::targets::Requests;
 pub use tally::Change;
 use tally::{Counts, Tally};
 
@@ -55,6 +56,8 @@ pub struct Status {
     pub changes: Vec<Change>,
     /// Who is told, and how that went.
     pub receivers: Vec<Receiver>,
+    /// What the clouds were asked since the daemon started.
+    pub requests: Vec<Requests>,
     /// Passes by reason and outcome, fetches by result: for metrics.
     #[serde(skip)]
     pub totals: Totals,
@@ -306,6 +309,8 @@ pub struct Facts<'a> {
     pub daemon: Option<Daemon>,
     /// Who is told.
     pub receivers: Vec<Receiver>,
+    /// What the clouds were asked.
+    pub requests: Vec<Requests>,
     /// The time.
     pub now: Timestamp,
 }
@@ -333,6 +338,7 @@ impl Status {
             warnings: last.map(|last| last.warnings.clone()).unwrap_or_default(),
             changes: tally.changes.iter().cloned().collect(),
             receivers: facts.receivers,
+            requests: facts.requests,
             totals: Totals {
                 passes: tally.passes.iter().map(|((reason, outcome), count)| (*reason, *outcome, *count)).collect(),
                 pass_seconds: tally.pass_seconds,

@@ -55,8 +55,9 @@ fn status(passes: Vec<(bool, Outcome)>) -> Status {
     let (config, state, tally) = (Config::defaults(), State::default(), tallied(passes));
     let daemon =
         Daemon { started: at(0), doing: "idle", since: None, passes: 1, next_pass: None, reload_failure: None };
-    let (daemon, receivers, now) = (Some(daemon), Vec::new(), at(100));
-    Status::new(Facts { config: &config, state: &state, tally: &tally, daemon, receivers, now })
+    let asked = Requests { provider: "azure", calls: 7, retries: 1, remaining_writes: Some(1198) };
+    let (daemon, receivers, requests, now) = (Some(daemon), Vec::new(), vec![asked], at(100));
+    Status::new(Facts { config: &config, state: &state, tally: &tally, daemon, receivers, requests, now })
 }
 
 #[test]
@@ -105,6 +106,9 @@ fn counts_are_of_all_passes() {
         "tagwall_target_refusals_total{target=\"default\",limit=\"loss\"} 4.0",
         "tagwall_target_failures_total{target=\"default\",class=\"transient\"} 1.0",
         "tagwall_target_packets_total{target=\"default\",verdict=\"dropped\",family=\"any\"} 0.0",
+        "tagwall_api_calls_total{provider=\"azure\"} 7.0",
+        "tagwall_api_retries_total{provider=\"azure\"} 1.0",
+        "tagwall_api_remaining_writes{provider=\"azure\"} 1198.0",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }

@@ -78,6 +78,11 @@ pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
     of_targets.chain(accounts.iter().flat_map(|account| [of_groups(account), of_lists(account)])).collect()
 }
 
+pub(super) fn requests(clients: &Clients) -> super::Requests {
+    let tagwall_aws::Requests { calls, retries } = clients.requests();
+    super::Requests { provider: "aws", calls, retries, remaining_writes: None }
+}
+
 const fn is_of_groups(backend: &Backend) -> bool {
     matches!(backend, Backend::AwsSecurityGroups(_))
 }

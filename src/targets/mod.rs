@@ -7,6 +7,7 @@ mod azure;
 #[cfg(feature = "nftables")]
 mod nftables;
 
+use serde::Serialize;
 use tagwall_provider::Provider;
 
 use crate::config::{Backend, Config, Target};
@@ -16,6 +17,19 @@ use crate::state::State;
 
 /// A provider, or why there is none.
 pub type Made = Result<Box<dyn Provider>, Failure>;
+
+/// What the API of a cloud was asked since this process began, all accounts together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Requests {
+    /// Which cloud's: `aws`, `azure`.
+    pub provider: &'static str,
+    /// Calls.
+    pub calls: u64,
+    /// How often one was tried again.
+    pub retries: u64,
+    /// The fewest writes that a subscription was last said to have left; none where the cloud tells nobody.
+    pub remaining_writes: Option<u64>,
+}
 
 /// What providers of one process share: a client for each account.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +65,15 @@ impl Providers {
             #[allow(unreachable_patterns, reason = "every kind is built in")]
             backend => Err(left_out(backend.feature())),
         }
+    }
+
+    /// What the clouds were asked: of those that were asked anything.
+    pub fn requests(&self) -> Vec<Requests> {
+        let mut requests: Vec<Requests> = Vec::new();
+        #[cfg(feature = "aws")]
+        requests.push(aws::requests(&self.aws));
+        requests.retain(|requests| requests.calls > 0);
+        requests
     }
 
     /// Providers that can find and remove what older configurations left, one for each kind of firewall, and account,

@@ -19,6 +19,7 @@ use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
 use crate::failure::Failure;
+use crate::requests::{Counted, Requests};
 
 /// How often a call is tried: with `standard` back-off this lasts about half a minute of sustained throttling.
 const ATTEMPTS: u32 = 8;
@@ -83,11 +84,12 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub struct Clients {
     made: Arc<Mutex<BTreeMap<Account, Arc<OnceCell<Connection>>>>>,
     patience: Duration,
+    counted: Counted,
 }
 
 impl Default for Clients {
     fn default() -> Self {
-        Self { made: Arc::default(), patience: PATIENCE }
+        Self { made: Arc::default(), patience: PATIENCE, counted: Counted::default() }
     }
 }
 
@@ -103,6 +105,11 @@ impl Clients {
     pub const fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// How much AWS was asked since these clients were made, over all accounts and regions. It only grows.
+    pub fn requests(&self) -> Requests {
+        self.counted.requests()
     }
 
     /// Asks STS who we are: that there are credentials, that they are good, and that the role can be assumed.
@@ -122,7 +129,7 @@ impl Clients {
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(made.entry(account.clone()).or_default())
         };
-        cell.get_or_try_init(|| Connection::new(account, self.patience)).await.cloned()
+        cell.get_or_try_init(|| Connection::new(account, self.patience, &self.counted)).await.cloned()
     }
 }
 
@@ -138,21 +145,22 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    async fn new(account: &Account, patience: Duration) -> Result<Self, ProviderError> {
+    async fn new(account: &Account, patience: Duration, counted: &Counted) -> Result<Self, ProviderError> {
         if account.region.trim().is_empty() {
             let cause = Cause::new("no region is named").hint("set `region`: a security group is of one region");
             return Err(ProviderError::rejected(cause));
         }
         let config = configure(account).with_subscriber(NoSubscriber::default()).await;
-        let mut ec2 = aws_sdk_ec2::config::Builder::from(&config);
+        let mut ec2 = aws_sdk_ec2::config::Builder::from(&config).interceptor(counted.clone());
         if let Some(endpoint) = &account.endpoint {
             ec2 = ec2.endpoint_url(endpoint);
         }
+        let sts = aws_sdk_sts::config::Builder::from(&config).interceptor(counted.clone()).build();
         Ok(Self {
             ec2: aws_sdk_ec2::Client::from_conf(ec2.build()),
             place: account.to_string().into(),
             patience,
-            sts: aws_sdk_sts::Client::new(&config),
+            sts: aws_sdk_sts::Client::from_conf(sts),
             calls: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
         })
     }

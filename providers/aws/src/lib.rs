@@ -9,7 +9,8 @@
 //! that put EC2 beneath it; nobody else knows the SDK, and no type of it is public.
 //!
 //! # Map
-//! * [`SecurityGroups`], [`PrefixLists`]: the providers. [`Clients`], [`Account`]: whom they speak to, and as whom.
+//! * [`SecurityGroups`], [`PrefixLists`]: the providers. [`Clients`], [`Account`]: whom they speak to, and as whom;
+//!   [`Requests`]: how much.
 //! * [`Rule`], [`Group`], [`Target`]: what EC2 lists, and what the configuration says.
 //! * [`observe`], [`place`]: whose each rule is, and where each prefix goes.
 //! * [`calls`]: steps as calls of the sizes that EC2 takes.
@@ -37,6 +38,7 @@ mod lists;
 mod placement;
 pub mod prefix_list;
 mod reading;
+mod requests;
 mod rule;
 
 pub use batches::{Call, MOST_RULES_A_CALL, Permission, calls};
@@ -46,4 +48,5 @@ pub use lists::{ListName, PrefixLists};
 pub use placement::place;
 pub use prefix_list::ListTarget;
 pub use reading::observe;
+pub use requests::Requests;
 pub use rule::{DEFAULT_QUOTA, Group, Ports, Protocol, Rule, Source, TAG_KEY, Target};

@@ -62,6 +62,25 @@ on_a_rig! {
         assert!(rig.log().iter().any(|entry| entry["action"] == "AssumeRole"));
     }
 
+    /// What is counted is what the rig was asked, over all accounts, and what was tried again is told apart.
+    async fn requests_are_counted(rig) {
+        let world = World::new(&rig, 1);
+        let (none, log) = (world.clients.requests(), rig.log().len());
+        assert_eq!((none.calls, none.retries), (0, 0));
+        world.clients.identity(&account("us-east-1")).await.unwrap();
+        world.reach(&start()).await;
+        let asked = |from: usize| rig.log()[from..].iter().filter(|entry| !is_of_hand(entry)).count() as u64;
+        let smooth = world.clients.requests();
+        assert_eq!((smooth.calls, smooth.retries), (asked(log), 0));
+        let log = rig.log().len();
+        rig.faults(&serde_json::json!({ "kind": "throttle", "action": "DescribeSecurityGroupRules", "times": 3 }));
+        world.provider().observe().await.unwrap();
+        let throttled = world.clients.clone().requests();
+        assert_eq!(throttled.retries, 3);
+        assert_eq!(throttled.calls + throttled.retries - smooth.calls, asked(log));
+        assert_eq!(Clients::default().requests().calls, 0, "others' calls are counted");
+    }
+
     /// What `check` asks changes nothing, and names what is missing.
     async fn leave_is_asked_for_without_writing(rig) {
         let world = World::new(&rig, 2);
