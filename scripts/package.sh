@@ -67,7 +67,6 @@ make_packages() {
     arch=$(dpkg --print-architecture 2>/dev/null || uname -m)
     file=$folder/${name}_$version-1_$arch.deb
     cargo deb --quiet --compress-system --locked --offline --no-build --no-strip "${chosen[@]}" --deb-version "$version-1" --output "$file"
-    echo "$file"
     file=$folder/$name-$version-1.$(uname -m).rpm
     cargo generate-rpm --auto-req builtin --target-dir "$target_directory" "${chosen[@]}" \
         --set-metadata "version = \"$version\"" --output "$file"
