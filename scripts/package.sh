@@ -8,6 +8,7 @@ CARGO_GENERATE_RPM_VERSION=0.21.1
 need_package_tools() {
     wants "have dpkg-shlibdeps" dpkg-dev dpkg-dev "finds the packages of the libraries that tagwall links"
     wants "have gzip" gzip gzip "packs man pages"
+    wants "have xz" xz-utils xz "packs Debian packages"
     wants "have python3" python3 python3 "gathers the licences of the crates"
     install_wanted
     if ! cargo deb --version >/dev/null 2>&1; then

@@ -67,6 +67,10 @@ scenario_10_installed() {
 
 scenario_20_configured() {
     configure 8443
+    chmod 600 "$root/etc/tagwall/tagwall.toml"
+    check_not "one that the service may not read is no reason to be skipped: it fails" in_host systemctl start tagwall
+    in_host systemctl stop tagwall
+    chmod 644 "$root/etc/tagwall/tagwall.toml"
     check "with a target it starts" in_host systemctl start tagwall
     check "and enforces" guarded
     local pid
