@@ -202,7 +202,7 @@ step_systemd() {
     return "$status"
 }
 
-# Packages of the slim release: what is in them, and their life under a booted systemd. What a full release takes to
+# Packages of the slim program: what is in them, and their life under a booted systemd. What a full release takes to
 # build is not spent here: its package is made of the slim program, so that its list of files and how it takes the other's
 # place are tried, and nothing else of it.
 step_packages() {
