@@ -20,6 +20,8 @@ run_benches() {
     if [[ ${1-} == --quick ]]; then measure_idle 10; else measure_idle 300; fi
     printf '\n=== aws\n'
     bench_aws
+    printf '\n=== azure\n'
+    bench_azure
 }
 
 # tagwall beside a plain script that does the same. Both wait for the emulator: the build of the tests serves, since
@@ -33,4 +35,17 @@ bench_aws() {
         tagwall=$(realpath "${CARGO_TARGET_DIR:-target}/debug/tagwall")
         cd providers/aws/rig && "$aws_rig_python" bench.py "$tagwall"
     )
+}
+
+# The same with Azure, in a build with full optimisation: without the SDK of AWS it is one of minutes. It has a folder of
+# its own, for other features would have what is built for the rest built again.
+bench_azure() {
+    # shellcheck source=scripts/azure_rig.sh
+    source scripts/azure_rig.sh
+    need_azure_rig
+    local folder=${CARGO_TARGET_DIR:-target}/bench
+    cargo build --quiet --release --locked --no-default-features --features azure --target-dir "$folder" \
+        -p tagwall -p tagwall-fake-arm >&2
+    FAKE_ARM=$(realpath "$folder/release/fake-arm") PYTHONDONTWRITEBYTECODE=1 \
+        "$azure_rig_python" "$azure_witness/bench.py" "$folder/release/tagwall"
 }

@@ -102,7 +102,9 @@ pub(crate) struct Work<'a> {
     /// How often it moved between reading and writing.
     pub(crate) conflicts: u32,
     /// What an attempt has done that could not be verified at once.
-    done: Option<(Box<Plan>, Applied)>,
+    done: Option<Box<Plan>>,
+    /// What all attempts have done together, those among them that were overtaken halfway.
+    applied: Applied,
     config: &'a Config,
     options: &'a Options,
 }
@@ -128,9 +130,22 @@ impl<'a> Work<'a> {
         let measured = aim.lists.iter().all(|(name, list)| list.measured || is_new(name, target, state));
         let of_lists = aim.lists.values().flat_map(|list| list.standing.clone());
         let standing = aim.brakes.iter().cloned().chain(of_lists).chain(cannot).collect();
-        let (overridden, conflicts, done) = (Vec::new(), 0, None);
+        let (overridden, conflicts, done, applied) = Default::default();
         let agreed = aim.agreed.clone();
-        Self { target, policy, desired, standing, agreed, measured, overridden, conflicts, done, config, options }
+        Self {
+            target,
+            policy,
+            desired,
+            standing,
+            agreed,
+            measured,
+            overridden,
+            conflicts,
+            done,
+            applied,
+            config,
+            options,
+        }
     }
 
     /// Brings the target to what it should admit, or says why not. Reads and plans again where it moved meanwhile.
@@ -173,7 +188,8 @@ impl<'a> Work<'a> {
         };
         if plan.steps.is_empty() && refusals.iter().all(about_the_step) {
             return Ok(match self.done.take() {
-                Some((plan, applied)) => Outcome::Applied(plan, applied),
+                Some(plan) => Outcome::Applied(plan, self.applied),
+                None if self.applied != Applied::default() => Outcome::Applied(Box::new(plan), self.applied),
                 None => Outcome::InSync(Box::new(plan)),
             });
         }
@@ -189,10 +205,12 @@ impl<'a> Work<'a> {
             return Ok(Outcome::Planned(Box::new(plan)));
         }
         tracing::debug!(target_name = %self.target.name, steps = plan.steps.entries.len(), "applying");
-        let applied = provider.apply(&plan.observed.revision, &plan.steps).await?;
+        let applied = provider.apply(&plan.observed.revision, &plan.steps).await;
+        self.applied += applied.as_ref().copied().unwrap_or_else(ProviderError::applied);
+        applied?;
         let verified = verify(provider, &plan).await;
-        let (plan, applied) = self.done.insert((Box::new(plan), applied)).clone();
-        verified.map(|()| Outcome::Applied(plan, applied))
+        let plan = self.done.insert(Box::new(plan)).clone();
+        verified.map(|()| Outcome::Applied(plan, self.applied))
     }
 
     /// Judgements that need to know what the target admits now.

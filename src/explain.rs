@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use tagwall_provider::{Admits, Answer, Desired, Family, Foreign, ForeignEffect, IpNet, Observed, Skeleton};
+use tagwall_provider::{Admits, Answer, Family, Foreign, ForeignEffect, IpNet, Observed, PrefixSet, Refusal, Skeleton};
 
-use crate::config::{Config, List, Target, Widen};
+use crate::config::{Config, List, Target};
 use crate::desired::{Resolved, desired, resolve};
 use crate::report::Failure;
 use crate::source::{Publication, Tag};
@@ -157,25 +157,41 @@ pub fn wanted(
     let lists: Vec<&List> = target.lists.iter().filter_map(|name| config.lists.get(name)).collect();
     let wanting = lists.iter().filter(|list| !list.exclude.contains(address));
     let wanted: Vec<Wanted> = wanting.flat_map(|list| by_list(address, list, state, publication)).collect();
-    match (&target.widen, publication) {
-        (Some(by), Some(publication)) if wanted.is_empty() => {
-            let widened = is_widened(address, by, &lists, state, publication);
-            widened.then_some(Wanted::Widened).into_iter().collect()
-        }
+    let is_widened =
+        |publication| target.widen.is_some() && desired_of(target, config, state, publication).0.contains(address);
+    match publication {
+        Some(publication) if wanted.is_empty() && is_widened(publication) => vec![Wanted::Widened],
         _ => wanted,
     }
 }
 
-/// Whether an address is taken in to save prefixes.
-fn is_widened(address: IpAddr, by: &Widen, lists: &[&List], state: &State, publication: &Publication) -> bool {
-    let resolved = |list: &&List| {
+/// What a target should admit by a publication, with what stands against that. What its own limits would say of the
+/// change is no part of it.
+pub fn desired_of(
+    target: &Target,
+    config: &Config,
+    state: &State,
+    publication: &Publication,
+) -> (PrefixSet, Vec<Refusal>) {
+    let lists: Vec<&List> = target.lists.iter().filter_map(|name| config.lists.get(name)).collect();
+    let mut refusals = Vec::new();
+    let mut resolved = Vec::new();
+    for list in &lists {
         let dropped = state.lists.get(&list.name).into_iter().flat_map(|record| &record.dropped);
         let held = dropped.map(|dropped| list.holds(dropped)).collect();
-        Resolved { held, ..resolve(list, publication).0 }
-    };
-    let resolved: Vec<Resolved> = lists.iter().map(resolved).collect();
+        let (of_list, refused) = resolve(list, publication);
+        refusals.extend(refused);
+        resolved.push(Resolved { held, ..of_list });
+    }
     let desired = desired(&resolved.iter().collect::<Vec<_>>());
-    matches!(widened(desired, by, lists), Ok(Desired::Prefixes { widened, .. }) if widened.contains(address))
+    let desired = match &target.widen {
+        None => desired,
+        Some(by) => widened(desired.clone(), by, &lists).unwrap_or_else(|refusal| {
+            refusals.push(refusal);
+            desired
+        }),
+    };
+    (desired.prefixes(), refusals)
 }
 
 fn by_list(address: IpAddr, list: &List, state: &State, publication: Option<&Publication>) -> Vec<Wanted> {

@@ -20,9 +20,11 @@
 //! * Nothing but `withdraw` removes rules as a whole.
 
 pub mod accept;
+pub mod agreement;
 pub mod audit;
 mod chain;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod confirm;
 pub mod daemon;

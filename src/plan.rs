@@ -68,7 +68,7 @@ impl Plan {
 
     /// Addresses that come, per family.
     pub fn gained(&self) -> PerFamily<AddressCount> {
-        let gained = self.after.difference(&self.before);
+        let gained = self.after.difference(&self.stood());
         PerFamily::from_fn(|family| gained.addresses(family))
     }
 
@@ -88,7 +88,17 @@ impl Plan {
 
     /// What is added.
     pub fn added(&self) -> Side {
-        self.side(Operation::Add, &self.before)
+        self.side(Operation::Add, &self.stood())
+    }
+
+    /// What it admits before, and what stands there under another mark and is taken over.
+    fn stood(&self) -> PrefixSet {
+        let taken_over = self.steps.of(Operation::Add).filter(|step| step.id.is_some());
+        let ranges = taken_over.filter_map(|step| match step.admits {
+            Admits::Range(range) => Some(range),
+            Admits::ServiceTag(_) => None,
+        });
+        self.before.union(&ranges.collect())
     }
 
     /// What is removed.

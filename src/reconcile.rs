@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tagwall_provider::{Limit, Provider, Refusal, Skeleton};
 
 use crate::accept::{Baselines, judge_publication};
+use crate::agreement::Agreement;
 use crate::config::{Config, List, Policy, Target};
 use crate::desired;
 use crate::enforce::{Aim, JudgedList, JudgedLists, Work};
@@ -138,7 +139,8 @@ pub async fn pass(
     targets: &[Kept<'_>],
     options: &Options,
 ) -> Pass {
-    match source.fetch(Some(&memory.dir.last_good())).await {
+    // On the heap: it is large, and gone before the rest begins.
+    match Box::pin(source.fetch_and_compare(Some(&memory.dir.last_good()))).await {
         Ok(fetched) => against(fetched, config, memory, targets, options).await,
         Err(error) => {
             let outcome = Outcome::of_source_error(&error);
@@ -177,6 +179,10 @@ pub async fn against(
     report.warnings.extend(fetched.warnings.iter().cloned());
     report.warnings.extend(report.staleness(config.stale));
     report.warnings.extend(leftovers(config, state));
+    if let Some(compared) = &fetched.compared {
+        report.agreement = Agreement::of(&fetched, compared, config);
+        report.warnings.extend(compared.trouble());
+    }
     match judge_publication(&fetched.publication, config, state) {
         Ok(warning) => report.warnings.extend(warning),
         Err(refusal) if options.overrides.contains(&refusal.limit) => report.overridden.push(refusal),

@@ -57,12 +57,7 @@ impl<'a> Aws<'a> {
 
     /// Makes a security group by somebody else's hand.
     pub(crate) fn group(&self, name: &str) -> String {
-        let form = format!("Action=CreateSecurityGroup&Version=2016-11-15&GroupName={name}&GroupDescription={name}");
-        let headers = format!(
-            "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=AKIAHAND/20260101/{REGION}/ec2/aws4_request, SignedHeaders=host, Signature=0\r\n"
-        );
-        let xml = self.http("/", &headers, &form);
+        let xml = self.by_hand(&format!("Action=CreateSecurityGroup&GroupName={name}&GroupDescription={name}"));
         let (_, rest) = xml.split_once("<groupId>").unwrap();
         rest.split_once('<').unwrap().0.to_owned()
     }
@@ -72,15 +67,38 @@ impl<'a> Aws<'a> {
         let state = self.control("state", &Value::Null);
         let rules = state.as_array().unwrap().iter().flat_map(|region| region["rules"].as_array().unwrap());
         let ours = rules.filter(|rule| rule["groupId"] == group && rule["isEgress"] != true && rule["toPort"] == 8443);
-        let prefix = |rule: &Value| rule["cidrIpv4"].as_str().or(rule["cidrIpv6"].as_str()).unwrap().parse().unwrap();
-        ours.map(prefix).collect::<Vec<tagwall_provider::IpNet>>().into_iter().collect()
+        let prefix = |rule: &Value| Some(rule["cidrIpv4"].as_str().or(rule["cidrIpv6"].as_str())?.parse().unwrap());
+        ours.filter_map(prefix).collect::<Vec<tagwall_provider::IpNet>>().into_iter().collect()
+    }
+
+    /// Somebody else's call on EC2.
+    fn by_hand(&self, form: &str) -> String {
+        let form = format!("{form}&Version=2016-11-15&Hand=true");
+        let headers = format!(
+            "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=AKIAHAND/20260101/{REGION}/ec2/aws4_request, SignedHeaders=host, Signature=0\r\n"
+        );
+        self.http("/", &headers, &form)
+    }
+
+    /// The prefix lists that are there.
+    fn lists(&self) -> Vec<Value> {
+        let state = self.control("state", &Value::Null);
+        state.as_array().unwrap().iter().flat_map(|region| region["lists"].as_array().unwrap().clone()).collect()
+    }
+
+    /// What all prefix lists hold.
+    fn listed(&self) -> PrefixSet {
+        let lists = self.lists();
+        let entries = lists.iter().flat_map(|list| list["entries"].as_object().unwrap().keys());
+        entries.map(|prefix| prefix.parse::<tagwall_provider::IpNet>().unwrap()).collect()
     }
 
     /// How many calls that write were made so far, but for those of the test itself.
     fn written(&self) -> usize {
         let log = self.control("log", &Value::Null);
-        let by_hand = "CreateSecurityGroup";
-        log.as_array().unwrap().iter().filter(|call| call["writes"] == true && call["action"] != by_hand).count()
+        let ours = |call: &&Value| call["writes"] == true && call["parameters"]["Hand"].is_null();
+        log.as_array().unwrap().iter().filter(ours).count()
     }
 
     /// Gives a command credentials for this AWS.
@@ -216,7 +234,7 @@ fn a_group_that_fails_stops_nothing_else() {
         ] }),
         );
         aws.expect(2, "sync --dry-run");
-        let run = aws.expect(0, "check");
+        let run = aws.expect(1, "check");
         assert!(run.stderr.contains("ec2:AuthorizeSecurityGroupIngress"), "{}", run.stderr);
         aws.control("settings", &json!({ "allow": null }));
         let run = aws.expect(0, "check");
@@ -259,5 +277,127 @@ fn what_does_not_fit_is_refused_with_choices_and_widening_is_shown() {
         let run = aws.expect(3, "sync");
         assert!(run.stdout.contains("48 prefixes cannot become 2"), "{}", run.stdout);
         assert_eq!(aws.admitted(&group), admitted);
+    });
+}
+
+/// A target `api` of lists that tagwall makes.
+const LISTS: &str = "[targets.api]\nlists = [\"entra\"]\n\
+                     aws-prefix-lists = { region = \"eu-west-1\", v4 = \"entra-v4\", v6 = \"entra-v6\" }\n";
+const ENTRA: &str = "[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n[lists.entra.limits]\nloss = \"90%\"\n";
+
+/// A plan that is saved, something of ours that is changed by hand, and `apply`: refused, for this target; as it was
+/// planned, it is done and comes out as planned.
+fn only_as_planned(aws: &Aws<'_>, world: &World, admitted: &dyn Fn() -> PrefixSet, change: &dyn Fn() -> String) {
+    let (old, new) = (many(16), many(20).split_off(4));
+    world.feed(10, &[("AzureActiveDirectory", &strs(&old))]);
+    aws.expect(0, "sync");
+    assert_eq!(admitted(), set(&old));
+    world.feed(11, &[("AzureActiveDirectory", &strs(&new))]);
+    aws.expect(2, "plan -o plan.json");
+    let named = change();
+    let (changed, written) = (admitted(), aws.written());
+    let run = aws.expect(3, "apply plan.json");
+    let said = format!("{} {}", run.stdout, run.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("stale-plan") && said.contains(&format!("target `api`: {named}")), "{said}");
+    assert_eq!((admitted(), aws.written()), (changed, written), "refused, and changed");
+    // The control: it was for that change alone.
+    aws.expect(2, "plan -o plan.json");
+    aws.expect(0, "apply plan.json");
+    assert_eq!(admitted(), set(&new));
+    aws.expect(0, "sync --dry-run");
+}
+
+#[test]
+fn groups_that_moved_since_a_plan_are_refused() {
+    with_namespaces(|| {
+        let world = World::empty();
+        let aws = Aws::start(&world);
+        let group = aws.group("one");
+        world.config(&format!("{ENTRA}{}", api(&[&group], "")));
+        only_as_planned(&aws, &world, &|| aws.admitted(&group), &|| {
+            let state = aws.control("state", &Value::Null);
+            let rules = state.as_array().unwrap().iter().flat_map(|region| region["rules"].as_array().unwrap());
+            let rule = rules.clone().find(|rule| rule["cidrIpv4"].is_string()).unwrap();
+            let (id, prefix) = (rule["securityGroupRuleId"].as_str().unwrap(), rule["cidrIpv4"].as_str().unwrap());
+            aws.by_hand(&format!("Action=RevokeSecurityGroupIngress&GroupId={group}&SecurityGroupRuleId.1={id}"));
+            format!("{prefix} went since")
+        });
+    });
+}
+
+#[test]
+fn lists_that_moved_since_a_plan_are_refused() {
+    with_namespaces(|| {
+        let world = World::empty();
+        let aws = Aws::start(&world);
+        world.config(&format!("{ENTRA}{LISTS}"));
+        only_as_planned(&aws, &world, &|| aws.listed(), &|| {
+            let list = aws.lists().into_iter().find(|list| list["addressFamily"] == "IPv4").unwrap();
+            let (id, version) = (list["prefixListId"].as_str().unwrap(), &list["version"]);
+            let prefix = list["entries"].as_object().unwrap().keys().next().unwrap().clone();
+            aws.by_hand(&format!(
+                "Action=ModifyManagedPrefixList&PrefixListId={id}&CurrentVersion={version}&RemoveEntry.1.Cidr={prefix}"
+            ));
+            format!("{prefix} went since")
+        });
+    });
+}
+
+/// Renamed, what rules name goes on being filled; and nobody's rules are taken away before others stand for them.
+#[test]
+fn a_target_that_is_renamed_shuts_nobody_out() {
+    with_namespaces(|| {
+        let prefixes = many(16);
+        let world = World::edge(&strs(&prefixes));
+        let aws = Aws::start(&world);
+        let group = aws.group("one");
+        let both = format!("{ENTRA}{LISTS}{}", api(&[&group], "").replace("targets.api", "targets.rules"));
+        world.config(&both);
+        aws.expect(0, "sync");
+        let list = aws.lists().into_iter().find(|list| list["addressFamily"] == "IPv4").unwrap();
+        let named = format!(
+            "Action=AuthorizeSecurityGroupIngress&GroupId={group}&IpPermissions.1.IpProtocol=tcp&\
+             IpPermissions.1.FromPort=9443&IpPermissions.1.ToPort=9443&IpPermissions.1.PrefixListIds.1.PrefixListId={}",
+            list["prefixListId"].as_str().unwrap()
+        );
+        aws.by_hand(&named);
+        let renamed = both.replace("targets.api", "targets.hub").replace("targets.rules", "targets.gate");
+        world.config(&renamed);
+        // Before anything was taken over.
+        let run = aws.expect(3, "withdraw --orphans --yes");
+        let said = format!("{} {}", run.stdout, run.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("target `gate` may be to admit") && said.contains("`tagwall sync` takes over"), "{said}");
+        assert!(
+            said.contains(&format!(
+                "looked at nftables on this host; AWS eu-west-1 {group}; AWS eu-west-1 entra-v4 entra-v6; AWS eu-west-1: "
+            )),
+            "{said}"
+        );
+        assert_eq!((aws.admitted(&group), aws.listed()), (set(&prefixes), set(&prefixes)));
+
+        let run = aws.expect(2, "sync --dry-run --format json");
+        let targets = run.json()["targets"].as_array().unwrap().clone();
+        for target in &targets {
+            let told = target["skeleton"].as_array().unwrap();
+            assert!(
+                !told.is_empty() && told.iter().all(|line| line.as_str().unwrap().starts_with("takes over")),
+                "{told:?}"
+            );
+            assert_eq!(target["addresses"]["gained"], json!({ "ipv4": "0", "ipv6": "0" }), "{target}");
+        }
+        aws.expect(0, "sync");
+        assert_eq!(aws.lists().len(), 2, "a second list of the same name");
+        let run = aws.expect(0, "withdraw --orphans --yes");
+        assert!(run.stdout.contains("no orphans"), "{}", run.stdout);
+        assert_eq!((aws.admitted(&group), aws.listed()), (set(&prefixes), set(&prefixes)));
+
+        // An orphan that a rule names is left as it is, and what nobody names goes.
+        let alone = renamed.replace(LISTS.lines().last().unwrap(), "nftables = {}");
+        world.config(&alone);
+        let run = aws.expect(1, "withdraw --orphans --yes");
+        let said = format!("{} {}", run.stdout, run.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(&format!("is left as it is: {group} name it")), "{said}");
+        assert!(said.contains(&format!("named by {group}")), "{said}");
+        assert!(aws.lists().len() == 1 && !aws.listed().is_empty());
     });
 }

@@ -262,8 +262,8 @@ fn check_says_by_its_exit_status_that_a_pass_would_fail() {
         let run = world.expect(1, "check");
         assert!(run.stderr.contains("error: target `broken`: "), "{}", run.stderr);
         let told = world.expect(1, "check --format json").json();
-        assert_eq!((&told["schema"], &told["targets"][0]["failures"]), (&json!(1), &json!([])), "{told}");
-        assert!(told["targets"][1]["failures"][0]["message"].as_str().unwrap().contains("absent"), "{told}");
+        assert_eq!((&told["schema"], &told["targets"][1]["failures"]), (&json!(1), &json!([])), "{told}");
+        assert!(told["targets"][0]["failures"][0]["message"].as_str().unwrap().contains("absent"), "{told}");
         // The file alone is as it should be.
         world.expect(0, "check --no-environment");
     });

@@ -40,7 +40,7 @@ async fn apply(context: &Context, saved: &SavedPlan, args: &Apply, output: Outpu
     let names: Vec<String> = planned.targets.iter().map(|target| target.name.clone()).collect();
     let kept = context.kept(&names).map_err(|error| unknown(&args.file, &names, error))?;
     let source = context.source()?;
-    let fetch = source.fetch(Some(&context.last_good));
+    let fetch = source.fetch_and_compare(Some(&context.last_good));
     let fetched = progress::shown(output, "fetching the publication", fetch).await?;
     let published = Published::of(&fetched, &context.state, context.now);
     refuse(planned.other_publication(&published))?;

@@ -9,7 +9,7 @@ use tagwall_provider::Limit;
 
 use crate::config::TimeSpan;
 use crate::source::Cloud;
-pub use reviews::{Apply, Explain, FailOn, Observe, Plan};
+pub use reviews::{Apply, Clients, Explain, FailOn, Observe, Plan};
 
 /// Keeps firewalls open to the prefixes of Azure service tags, and to nobody else.
 #[derive(Debug, Parser)]
@@ -84,6 +84,8 @@ pub enum Command {
     Status(Status),
     /// Why an address is admitted, or is not: by which prefix, list and tag; changes nothing
     Explain(Explain),
+    /// Who connects today, held against the lists: whom a target would shut out; changes nothing
+    Clients(Clients),
     /// Check the configuration; changes nothing
     Check(Check),
     /// Print the prefixes of a list or a tag, one a line
@@ -120,6 +122,7 @@ impl Command {
             Self::Tags(Tags { format: Format::Json, .. })
             | Self::History(History { format: Format::Json, .. })
             | Self::Explain(Explain { format: Format::Json, .. })
+            | Self::Clients(Clients { format: Format::Json, .. })
             | Self::Check(Check { format: Format::Json, .. })
             | Self::Prefixes(Prefixes { format: PrefixFormat::Json, .. }) => ReportFormat::Json,
             _ => ReportFormat::Text,
@@ -369,6 +372,7 @@ pub struct Restore {
 
 /// `withdraw`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed")]
 pub struct Withdraw {
     /// Only these targets
     #[arg(short, long, value_name = "NAME")]

@@ -14,17 +14,18 @@ use crate::exit::ExitStatus;
 use crate::listening;
 use crate::notify;
 use crate::report::{Class, Failure, json};
+use crate::source::Source;
 
 pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Error, output)?;
     // Certificates and addresses are part of the configuration: what cannot be used is an error here, not at night.
-    context.source()?;
+    let source = context.source()?;
     let text = args.format == Format::Text;
     if text {
         output.result(&summary(&context.config))?;
     }
     if args.no_environment {
-        return told_to_programs(&context.config, Vec::new(), text, output);
+        return told_to_programs(&context.config, Vec::new(), Vec::new(), text, output);
     }
     for receiver in &context.config.receivers {
         if let Some(problem) = notify::problem(receiver) {
@@ -34,25 +35,27 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
     if args.notify {
         test(&context, output).await?;
     }
+    let mut sources = Vec::new();
+    for (name, source) in [("source", Some(&source)), ("source.compare", source.compared_with())] {
+        let Some(source) = source else { continue };
+        let seen = ask(source).await;
+        seen.tell(name, name, text, output)?;
+        sources.push(OfSource { source: name, seen });
+    }
+    // Nothing hangs on what is only compared with.
+    let is_known = sources.iter().all(|of| of.source != "source" || of.seen.failures.is_empty());
     let mut all = Vec::new();
     for kept in context.kept(&[])? {
         let name = &kept.target.name;
-        let found = match &kept.provider {
+        let seen = match &kept.provider {
             Ok(provider) => look(kept.target, provider.as_ref()).await,
-            Err(failure) => Found { target: name.clone(), failures: vec![failure.clone()], ..Found::default() },
+            Err(failure) => Seen { failures: vec![failure.clone()], ..Seen::default() },
         };
-        if text {
-            output.result(&found.told.iter().map(|line| format!("  {name}: {line}\n")).collect::<String>())?;
-        }
-        for warning in &found.warnings {
-            output.warn(format!("target `{name}`: {warning}"));
-        }
-        for failure in &found.failures {
-            output.error(format!("target `{name}`: {}", failure.message), failure.hint.as_deref());
-        }
-        all.push(found);
+        seen.tell(name, &format!("target `{name}`"), text, output)?;
+        all.push(OfTarget { target: name.clone(), seen });
     }
-    told_to_programs(&context.config, all, text, output)
+    let status = told_to_programs(&context.config, sources, all, text, output)?;
+    Ok(if is_known { status } else { ExitStatus::Failed })
 }
 
 /// `check --format json`.
@@ -60,22 +63,44 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
 struct CheckJson<'a> {
     schema: u32,
     owner: &'a str,
-    targets: Vec<Found>,
+    sources: Vec<OfSource>,
+    targets: Vec<OfTarget>,
 }
 
 /// What targets could not do, they would not do at night either.
-fn told_to_programs(config: &Config, targets: Vec<Found>, text: bool, output: Output) -> Result<ExitStatus, CliError> {
-    let failed = targets.iter().any(|found| !found.failures.is_empty());
+fn told_to_programs(
+    config: &Config,
+    sources: Vec<OfSource>,
+    targets: Vec<OfTarget>,
+    text: bool,
+    output: Output,
+) -> Result<ExitStatus, CliError> {
+    let failed = targets.iter().any(|of| !of.seen.failures.is_empty());
     if !text {
-        output.json(&CheckJson { schema: 1, owner: &config.owner, targets })?;
+        output.json(&CheckJson { schema: 1, owner: &config.owner, sources, targets })?;
     }
     Ok(if failed { ExitStatus::Failed } else { ExitStatus::Done })
 }
 
-/// What a look at a firewall shows.
-#[derive(Default, Serialize)]
-struct Found {
+/// What asking a source showed.
+#[derive(Serialize)]
+struct OfSource {
+    source: &'static str,
+    #[serde(flatten)]
+    seen: Seen,
+}
+
+/// What a look at a firewall showed.
+#[derive(Serialize)]
+struct OfTarget {
     target: String,
+    #[serde(flatten)]
+    seen: Seen,
+}
+
+/// What a look shows.
+#[derive(Default, Serialize)]
+struct Seen {
     /// What it holds and allows.
     told: Vec<String>,
     /// What is not as it seems.
@@ -89,9 +114,32 @@ fn as_errors<S: serde::Serializer>(failures: &[Failure], serializer: S) -> Resul
     serializer.collect_seq(failures.iter().map(json::Error::from))
 }
 
-async fn look(target: &Target, provider: &dyn Provider) -> Found {
+impl Seen {
+    /// Tells people, `name` before what it holds and `called` before what is wrong.
+    fn tell(&self, name: &str, called: &str, text: bool, output: Output) -> Result<(), CliError> {
+        if text {
+            self.told.iter().try_for_each(|line| output.result(&format!("  {name}: {line}\n")))?;
+        }
+        for warning in &self.warnings {
+            output.warn(format!("{called}: {warning}"));
+        }
+        for failure in &self.failures {
+            output.error(format!("{called}: {}", failure.message), failure.hint.as_deref());
+        }
+        Ok(())
+    }
+}
+
+async fn ask(source: &Source) -> Seen {
+    match source.check().await {
+        Ok(told) => Seen { told, ..Seen::default() },
+        Err(error) => Seen { failures: vec![Failure::of(&error, error.hint())], ..Seen::default() },
+    }
+}
+
+async fn look(target: &Target, provider: &dyn Provider) -> Seen {
     let failed = |error: &ProviderError| Failure::of(error, error.hint());
-    let mut found = Found { target: target.name.clone(), ..Found::default() };
+    let mut found = Seen::default();
     match provider.observe().await {
         Ok(observed) => found.warnings = environment(target, &observed.foreign),
         Err(error) => {

@@ -150,7 +150,7 @@ impl Context {
     }
 
     pub(super) fn source(&self) -> Result<Source, CliError> {
-        Ok(Source::new(self.config.source.clone())?)
+        Ok(self.providers.source(self.config.source.clone())?)
     }
 
     /// The targets of these names, all of them where none is named.
@@ -183,6 +183,8 @@ pub(super) fn configured(global: &Global, without: Without) -> Result<(Config, S
     };
     if let Some(feed) = &global.feed {
         config.source.kind = feed_kind(feed);
+        // What is given in place of the source is gone by as it is.
+        config.source.compare = None;
     }
     let path = global.state_dir.clone().or_else(|| config.state_dir.clone()).unwrap_or_else(StateDir::default_path);
     Ok((config, StateDir::new(path)))

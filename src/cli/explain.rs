@@ -72,7 +72,7 @@ pub(super) async fn run(global: &Global, args: &Explain, output: Output) -> Resu
 
 /// The publication that is gone by: the last good one, or else what the source has. Without one there are no tags to
 /// tell of, and the firewalls are there all the same.
-async fn publication(context: &Context, is_given: bool, output: Output) -> Option<Fetched> {
+pub(super) async fn publication(context: &Context, is_given: bool, output: Output) -> Option<Fetched> {
     let remembered = Source::remembered(&context.config.source, &context.last_good).ok().flatten();
     if let Some(fetched) = remembered.filter(|_| !is_given) {
         return Some(fetched);

@@ -4,6 +4,7 @@ mod afterwards;
 mod apply;
 pub mod args;
 mod check;
+mod clients;
 mod context;
 mod explain;
 mod generate;
@@ -81,6 +82,7 @@ async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
         Command::Apply(args) => apply::run(&cli.global, &args, output).await,
         Command::Observe(args) => observe::run(&cli.global, &args, output).await,
         Command::Status(args) => status::run(&cli.global, &args, output).await,
+        Command::Clients(args) => clients::run(&cli.global, &args, output).await,
         Command::Explain(args) => explain::run(&cli.global, &args, output).await,
         Command::Check(args) => check::run(&cli.global, &args, output).await,
         Command::Prefixes(args) => prefixes::run(&cli.global, &args, output).await,
@@ -88,7 +90,7 @@ async fn run(cli: Cli, output: Output) -> Result<ExitStatus, CliError> {
         Command::History(args) => history::run(&cli.global, &args, output),
         Command::Rollback(args) => rollback::run(&cli.global, &args, output).await,
         Command::Pause(args) => pause::pause(&cli.global, &args, output).await,
-        Command::Resume(args) => pause::resume(&cli.global, &args, output).await,
+        Command::Resume(args) => Box::pin(pause::resume(&cli.global, &args, output)).await,
         Command::Restore(args) => restore::run(&cli.global, &args, output).await,
         Command::Withdraw(args) => withdraw::run(&cli.global, &args, output).await,
         Command::Generate(args) => generate::run(&args, output),

@@ -54,7 +54,7 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
     }
     if context.config.targets.is_empty() {
         // No target's plan lists them, and they judge ports all the same.
-        for sweeper in context.providers.sweepers(&context.config).into_iter().flatten() {
+        for sweeper in context.providers.sweepers(&context.config).into_iter().filter_map(|it| it.provider.ok()) {
             let orphans = sweeper.observe().await.map(|observed| observed.orphans).unwrap_or_default();
             report.warnings.extend(orphans.iter().map(|orphan| {
                 format!("orphan {} {}; `tagwall withdraw --orphans` removes it", orphan.object, orphan.mark)

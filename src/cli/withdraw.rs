@@ -1,7 +1,7 @@
 //! `tagwall withdraw`: removes what tagwall wrote. The only verb that takes rules away as a whole.
 
 use serde::Serialize;
-use tagwall_provider::{Applied, Limit, Orphan, Provider, Refusal, Skeleton};
+use tagwall_provider::{Applied, Entry, Limit, Observed, Orphan, PrefixSet, Provider, Refusal, Skeleton};
 
 use super::CliError;
 use super::args::{Global, Withdraw};
@@ -9,12 +9,12 @@ use super::context::{Context, Without};
 use super::output::Output;
 use super::rollback;
 use crate::audit;
-use crate::config::Target;
+use crate::config::{Policy, Target};
 use crate::exit::ExitStatus;
-use crate::reconcile::Kept;
+use crate::reconcile::{Kept, Memory};
 use crate::report::Failure;
-use crate::report::number::thousands;
-use crate::targets::Made;
+use crate::report::number::{counted, thousands};
+use crate::targets::{Made, Sweeper};
 
 pub(super) async fn run(global: &Global, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
     // What is wanted by no target is known only to the whole configuration: the defaults would call every target an orphan.
@@ -113,22 +113,29 @@ fn question(targets: &[&Target]) -> String {
 }
 
 async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Result<ExitStatus, CliError> {
-    let sweepers = context.providers.sweepers(&context.config);
     let unmarked = context.state.unmarked_leftovers(&context.config);
     let (mut found, mut unread) = (Vec::<(_, Vec<Orphan>)>::new(), None);
-    for sweeper in sweepers {
-        match look(sweeper).await {
-            Ok((sweeper, mut orphans)) => {
+    let (mut looked, mut awaited) = (Vec::new(), Vec::new());
+    for Sweeper { place, target, provider } in context.providers.sweepers(&context.config) {
+        match look(provider).await {
+            Ok((sweeper, observed)) => {
+                awaited.extend(target.and_then(|target| awaits(context, target, &observed)));
+                let mut orphans = observed.orphans;
                 // Several may see the same.
                 orphans.retain(|orphan| !found.iter().any(|(_, seen)| seen.contains(orphan)));
                 if !orphans.is_empty() {
                     found.push((sweeper, orphans));
+                }
+                if !looked.contains(&place) {
+                    looked.push(place);
                 }
             }
             // Told in the end: a cloud that cannot be reached keeps nobody from removing what this host has left.
             Err(failure) => unread = Some(failure),
         }
     }
+    // What is found nowhere else may be there all the same.
+    output.say(format!("looked at {}; and nowhere else", looked.join("; ")));
     let ends = |unread: Option<Failure>| unread.map_or(Ok(ExitStatus::Done), |failure| Err(CliError::Failed(failure)));
     if found.is_empty() && unmarked.is_empty() {
         if unread.is_none() {
@@ -143,6 +150,9 @@ async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Resu
     }
     for orphan in found.iter().flat_map(|(_, orphans)| orphans) {
         output.result(&format!("{} {}\n", orphan.object, orphan.mark))?;
+    }
+    if !awaited.is_empty() {
+        return Err(CliError::Refused(awaited));
     }
     if args.dry_run {
         return if unread.is_some() { ends(unread) } else { Ok(ExitStatus::Pending) };
@@ -164,9 +174,19 @@ async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Resu
     // Decisions about targets that are there stay.
     state.targets.retain(|name, _| configured(name) || !unmarked.iter().any(|(target, _)| target == name));
     state.abandoned.retain(|abandoned| !unmarked.contains(abandoned));
+    let mut failed = None;
     for (sweeper, orphans) in found {
-        let done = sweeper.remove_orphans(&orphans).await;
-        let applied = done.map_err(|error| CliError::Failed(Failure::of(&error, error.hint())))?;
+        let applied = match sweeper.remove_orphans(&orphans).await {
+            Ok(applied) => applied,
+            // What is left in one place keeps nobody from removing what is left in another.
+            Err(error) => {
+                let failure = Failure::of(&error, error.hint());
+                if let Some(before) = failed.replace(failure) {
+                    tell(&before, output);
+                }
+                continue;
+            }
+        };
         output.result(&format!("{}\n", told(applied)))?;
         for orphan in &orphans {
             if !configured(orphan.mark.target()) {
@@ -176,14 +196,46 @@ async fn orphans(context: &mut Context, args: &Withdraw, output: Output) -> Resu
         }
     }
     context.state_dir.save(&state)?;
-    ends(unread)
+    if let (Some(failure), Some(_)) = (&unread, &failed) {
+        tell(failure, output);
+    }
+    ends(failed.or(unread))
+}
+
+fn tell(failure: &Failure, output: Output) {
+    output.error(&failure.message, failure.hint.as_deref());
 }
 
 /// What older configurations left, with who can remove it.
-async fn look(sweeper: Made) -> Result<(Box<dyn Provider>, Vec<Orphan>), Failure> {
+async fn look(sweeper: Made) -> Result<(Box<dyn Provider>, Observed), Failure> {
     let sweeper = sweeper?;
     let observed = sweeper.observe().await.map_err(|error| Failure::of_provider(&error, None))?;
-    Ok((sweeper, observed.orphans))
+    Ok((sweeper, observed))
+}
+
+/// Why orphans have to wait: a target would take some over, and has nothing of its own in their place yet.
+fn awaits(context: &Context, target: &Target, observed: &Observed) -> Option<Refusal> {
+    if target.policy == Policy::Observe || context.state.is_withdrawn(&target.name) {
+        return None;
+    }
+    let left: PrefixSet = observed.adoptable.iter().filter_map(Entry::range).collect();
+    let left = left.difference(&observed.admitted());
+    let memory = Memory::on_disk(&context.state_dir, &context.state);
+    // Of a target that was never enforced under its name nobody knows what it wants.
+    let wanted = match memory.enforced(&context.config, &target.name, &mut Vec::new()) {
+        Some((_, enforced)) => left.intersection(&enforced.all()),
+        None => left,
+    };
+    (!wanted.is_empty()).then(|| Refusal {
+        limit: Limit::NotOurs,
+        finding: format!(
+            "{} that target `{}` may be to admit stand under another target's mark alone: to remove them would shut \
+             these out",
+            counted(wanted.prefixes().count(), "prefix", "prefixes"),
+            target.name
+        ),
+        choices: vec!["`tagwall sync` takes over what is wanted; what is left then can be removed".to_owned()],
+    })
 }
 
 fn confirm(args: &Withdraw, output: Output, question: &str) -> Result<(), CliError> {

@@ -11,6 +11,8 @@ type Problem = (String, String);
 const DEFAULT_QUOTA: u64 = 60;
 /// How many entries a managed prefix list takes.
 const MOST_ENTRIES: u64 = 1000;
+/// How many security groups a network interface takes at most, however much AWS is asked for.
+const MOST_GROUPS: usize = 16;
 
 /// The tables as typed.
 pub mod raw {
@@ -142,6 +144,13 @@ impl SecurityGroups {
         if let Some(twice) = groups.iter().enumerate().find(|(index, group)| groups[..*index].contains(group)) {
             return problem("groups", format!("names `{}` twice", twice.1));
         }
+        if groups.len() > MOST_GROUPS {
+            let problem = format!(
+                "names {} groups: a network interface takes {MOST_GROUPS} at most, and 5 unless AWS was asked for more",
+                groups.len()
+            );
+            return self::problem("groups", problem);
+        }
         let quota = quota.unwrap_or(DEFAULT_QUOTA);
         if !(1..=1000).contains(&quota) {
             return problem("quota", format!("is {quota}; AWS allows 1 to 1000 rules"));
@@ -218,6 +227,11 @@ impl Account {
         if region.is_empty() || !plain(&region) {
             return problem("region", format!("is `{region}`, which is no region, such as `eu-west-1`"));
         }
+        // Whoever names an address of the API may be in a partition that nobody has heard of.
+        if endpoint.is_none() && !is_region(&region) {
+            let known = "its regions are an area, a direction and a number, such as `eu-west-1`";
+            return problem("region", format!("is `{region}`, which is in no partition of AWS: {known}"));
+        }
         if let Some(role) = &role {
             let is_role = role.arn.starts_with("arn:") && role.arn.contains(":role/");
             if !is_role {
@@ -235,6 +249,22 @@ impl Account {
     }
 }
 
+/// Whether a region may be: `area-direction-number`, as AWS names them. No list of regions, which would be short of the
+/// next one.
+fn is_region(name: &str) -> bool {
+    const AREAS: [&str; 16] = [
+        "af", "ap", "ca", "cn", "eu", "eu-isoe", "eusc-de", "il", "me", "mx", "sa", "us", "us-gov", "us-iso",
+        "us-isob", "us-isof",
+    ];
+    const DIRECTIONS: [&str; 9] =
+        ["north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "central"];
+    let mut parts = name.rsplitn(3, '-');
+    let (number, direction, area) = (parts.next(), parts.next(), parts.next());
+    number.is_some_and(|number| matches!(number.parse::<u8>(), Ok(1..=99)) && !number.starts_with('0'))
+        && direction.is_some_and(|direction| DIRECTIONS.contains(&direction))
+        && area.is_some_and(|area| AREAS.contains(&area))
+}
+
 fn is_id(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
@@ -249,4 +279,50 @@ fn is_list_name(name: &str) -> bool {
 
 fn problem<T>(key: &str, problem: impl Into<String>) -> Result<T, Problem> {
     Err((key.to_owned(), problem.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_has_a_place_in_a_partition() {
+        let check = |name: &str, expect: bool| assert_eq!(is_region(name), expect, "{name}");
+        for name in [
+            "eu-west-1",
+            "ap-southeast-7",
+            "mx-central-1",
+            "il-central-1",
+            "us-gov-west-1",
+            "cn-northwest-1",
+            "us-iso-east-1",
+            "us-isob-west-1",
+            "eu-isoe-west-1",
+            "us-isof-south-1",
+            "eusc-de-east-1",
+            "af-south-1",
+            // Not yet, but it may come.
+            "eu-west-9",
+            "sa-west-12",
+        ] {
+            check(name, true);
+        }
+        for name in [
+            "eu-wset-1",
+            "eu-west",
+            "eu-west-",
+            "eu-west-0",
+            "eu-west-01",
+            "eu-west-1a",
+            "euwest-1",
+            "ue-west-1",
+            "us-gov-1",
+            "west-1",
+            "eu--1",
+            "eu-west-1-1",
+            "local",
+        ] {
+            check(name, false);
+        }
+    }
 }

@@ -145,6 +145,30 @@ pub struct Account {
     pub extra_ca: Option<PathBuf>,
 }
 
+#[cfg(feature = "azure")]
+impl Account {
+    /// The same as the calls of Resource Manager take it, in this cloud unless it names another.
+    pub fn of(&self, cloud: crate::source::Cloud) -> tagwall_arm::Account {
+        use crate::source;
+        use tagwall_arm::CredentialKind;
+
+        let cloud = match self.cloud.map_or(cloud, source::Cloud::from) {
+            source::Cloud::Public => tagwall_arm::Cloud::Public,
+            source::Cloud::UsGovernment => tagwall_arm::Cloud::UsGovernment,
+            source::Cloud::China => tagwall_arm::Cloud::China,
+        };
+        let Self { client_id, endpoint, authority, extra_ca, .. } = self.clone();
+        let credential = match self.credential {
+            raw::Credential::Auto => CredentialKind::Auto,
+            raw::Credential::Environment => CredentialKind::Environment,
+            raw::Credential::WorkloadIdentity => CredentialKind::WorkloadIdentity,
+            raw::Credential::ManagedIdentity => CredentialKind::ManagedIdentity { client_id },
+            raw::Credential::AzureCli => CredentialKind::AzureCli,
+        };
+        tagwall_arm::Account { cloud, credential, endpoint, authority, ca_file: extra_ca }
+    }
+}
+
 impl Nsg {
     pub(super) fn resolve(raw: raw::Nsg, relative_to: &Path) -> Result<Self, Problem> {
         let raw::Nsg { subscription, resource_group, nsg, priority, mode, destination, deny, admit_probes, .. } = raw;

@@ -49,6 +49,11 @@ fn security_groups_are_named_by_id() {
         "`targets.api.aws-security-groups.region`",
     );
     refused("aws-security-groups = { groups = [\"sg-1\"] }", "missing field `region`");
+    let typo = "aws-security-groups = { region = \"eu-wset-1\", groups = [\"sg-1\"] }";
+    refused(typo, "is `eu-wset-1`, which is in no partition of AWS");
+    let named = |count: u32| (1..=count).map(|group| format!("\"sg-{group}\"")).collect::<Vec<_>>().join(", ");
+    refused(&groups(&format!("groups = [{}]", named(17))), "names 17 groups: a network interface takes 16 at most");
+    parse(&target(&groups(&format!("groups = [{}]", named(16))))).unwrap();
     let role = "role = { arn = \"arn:aws:iam::123456789012:role/tagwall\", external-id = \"x\" }";
     parse(&target(&groups(&format!("groups = [\"sg-1\"], {role}")))).unwrap();
 }
@@ -141,9 +146,9 @@ fn one_object_has_one_target() {
     fight(&groups("\"sg-1\""), &groups("\"sg-2\""), None);
     fight(&groups("\"sg-1\""), &format!("ports = [443]\n{}", groups("\"sg-1\"")), None);
     let lists = |region: &str, v4: &str| format!("aws-prefix-lists = {{ region = \"{region}\", v4 = \"{v4}\" }}");
-    fight(&lists("a-1", "pl-1"), &lists("b-1", "pl-1"), Some("both fill the prefix list `pl-1`"));
-    fight(&lists("a-1", "entra"), &lists("a-1", "entra"), Some("both fill the prefix list `entra`"));
-    fight(&lists("a-1", "entra"), &lists("b-1", "entra"), None);
+    fight(&lists("eu-west-1", "pl-1"), &lists("eu-west-2", "pl-1"), Some("both fill the prefix list `pl-1`"));
+    fight(&lists("eu-west-1", "entra"), &lists("eu-west-1", "entra"), Some("both fill the prefix list `entra`"));
+    fight(&lists("eu-west-1", "entra"), &lists("eu-west-2", "entra"), None);
     let nsg = |name: &str, priority: u16| {
         format!(
             "azure-nsg = {{ subscription = \"s\", resource-group = \"net\", nsg = \"{name}\", priority = {priority} }}"

@@ -9,6 +9,7 @@ mod grace;
 mod percent;
 pub mod raw;
 mod resolve;
+mod sources;
 mod span;
 pub mod telling;
 mod widen;

@@ -60,8 +60,8 @@ pub struct Confirm {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Source {
-    /// Which of Microsoft's clouds.
-    pub cloud: Cloud,
+    /// Which of Microsoft's clouds; the public one by default.
+    pub cloud: Option<Cloud>,
     /// How it is fetched.
     pub kind: Kind,
     /// The document, for `kind = "file"`.
@@ -74,18 +74,34 @@ pub struct Source {
     pub hosts: Option<Vec<String>>,
     /// What tagwall calls itself in requests.
     pub user_agent: Option<String>,
+    /// A subscription by id, for `kind = "discovery-api"`: Azure answers for the whole cloud that it is in.
+    pub subscription: Option<String>,
+    /// A region of Azure, for `kind = "discovery-api"`: whose version of the list is asked for. Every answer has all
+    /// regions.
+    pub location: Option<String>,
+    /// Whose credentials are used, for `kind = "discovery-api"`.
+    pub credential: Option<azure::Credential>,
+    /// The client id of a user-assigned managed identity, for `kind = "discovery-api"`.
+    pub client_id: Option<String>,
+    /// Another address of Azure Resource Manager, for `kind = "discovery-api"`.
+    pub endpoint: Option<String>,
+    /// Another address of Microsoft Entra ID, for `kind = "discovery-api"`.
+    pub authority: Option<String>,
     /// A PEM file of further certificate authorities.
     pub extra_ca: Option<PathBuf>,
     /// How long connecting may take; 10 s by default.
     pub connect_timeout: Option<TimeSpan>,
     /// How long the server may stay silent; 30 s by default.
     pub read_timeout: Option<TimeSpan>,
-    /// How long a whole fetch may take, retries and all; 5 m by default.
+    /// How long a whole fetch may take, retries and all; 5 m by default, and 30 s of a source to compare with.
     pub total_timeout: Option<TimeSpan>,
     /// How often a request is tried before the last good publication is used; 4 by default.
     pub attempts: Option<u32>,
     /// How old the last good publication may be to be used when fetching fails; 30 d by default.
     pub last_good_max_age: Option<TimeSpan>,
+    /// Another source, with the same keys: every pass says where the two differ in the tags that targets use. This one
+    /// is gone by, whatever the other says, and that the other fails is a warning.
+    pub compare: Option<Box<Self>>,
 }
 
 /// When the daemon makes its passes.
@@ -124,6 +140,8 @@ pub enum Kind {
     File,
     /// From one address.
     Url,
+    /// From Azure's Service Tag Discovery API: numbered otherwise than the file, a subset of it, up to weeks behind.
+    DiscoveryApi,
 }
 
 /// Who: a named selection of service tags.

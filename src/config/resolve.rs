@@ -9,14 +9,13 @@ use jiff::tz::TimeZone;
 use tagwall_provider::{Family, IpNet, Ipv4Net, OwnerMark, PrefixSet};
 use url::Url;
 
-use super::{Backend, Config, List, Origin, Target, Widen, aws, azure, raw, telling};
+use super::{Backend, Config, List, Origin, Target, Widen, aws, azure, raw, sources, telling};
 use crate::confirm::{By, Confirm};
 use crate::limits::Limits;
 use crate::schedule::{LONGEST_JITTER, Schedule};
-use crate::source::{self, Cloud};
 
 /// A key, as a path, and what is wrong with its value.
-type Problem = (String, String);
+pub(super) type Problem = (String, String);
 
 const DEFAULT_PORT: u16 = 8443;
 const DEFAULT_CRON: &str = "23 */6 * * *";
@@ -68,7 +67,7 @@ pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Proble
         ));
     }
     Ok(Config {
-        source: resolve_source(raw.source, relative_to)?,
+        source: sources::resolve(raw.source, relative_to)?,
         schedule: resolve_schedule(&raw.schedule, &owner)?,
         stale: raw.limits.stale.map_or(DEFAULT_STALE, |span| span.0),
         state_dir: raw.state.dir.map(|dir| relative_to.join(dir)),
@@ -91,46 +90,6 @@ fn host_name() -> String {
     let plain: String =
         name.trim().chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(48).collect();
     if plain.is_empty() { "localhost".to_owned() } else { plain }
-}
-
-fn resolve_source(raw: raw::Source, relative_to: &Path) -> Result<source::Settings, Problem> {
-    let problem = |key: &str, problem: &str| (format!("source.{key}"), problem.to_owned());
-    let parse = |key: &str, text: &str| {
-        // The text may hold a secret: the key says where it stands.
-        Url::parse(text).map_err(|error| (format!("source.{key}"), format!("is no URL: {error}")))
-    };
-    let kind = match (raw.kind, raw.path, raw.url) {
-        (raw::Kind::Download, None, None) => source::Kind::Download,
-        (raw::Kind::File, Some(path), None) => source::Kind::File(relative_to.join(path)),
-        (raw::Kind::Url, None, Some(url)) => source::Kind::Url(parse("url", &url)?),
-        (raw::Kind::File, None, _) => return Err(problem("path", "is missing: `kind = \"file\"` needs it")),
-        (raw::Kind::Url, _, None) => return Err(problem("url", "is missing: `kind = \"url\"` needs it")),
-        (_, Some(_), _) => return Err(problem("path", "goes with `kind = \"file\"` only")),
-        (_, _, Some(_)) => return Err(problem("url", "goes with `kind = \"url\"` only")),
-    };
-    if raw.attempts == Some(0) {
-        return Err(problem("attempts", "must be at least 1"));
-    }
-    let cloud = match raw.cloud {
-        raw::Cloud::Public => Cloud::Public,
-        raw::Cloud::UsGovernment => Cloud::UsGovernment,
-        raw::Cloud::China => Cloud::China,
-    };
-    let default = source::Settings::default();
-    Ok(source::Settings {
-        cloud,
-        kind,
-        page: raw.page.map(|page| parse("page", &page)).transpose()?,
-        hosts: raw.hosts.unwrap_or(default.hosts),
-        user_agent: raw.user_agent.unwrap_or(default.user_agent),
-        extra_ca: raw.extra_ca.map(|path| relative_to.join(path)),
-        connect_timeout: raw.connect_timeout.map_or(default.connect_timeout, |span| span.0),
-        read_timeout: raw.read_timeout.map_or(default.read_timeout, |span| span.0),
-        total_timeout: raw.total_timeout.map_or(default.total_timeout, |span| span.0),
-        attempts: raw.attempts.unwrap_or(default.attempts),
-        last_good_max_age: raw.last_good_max_age.map_or(default.last_good_max_age, |span| span.0),
-        ..default
-    })
 }
 
 fn resolve_schedule(raw: &raw::Schedule, owner: &str) -> Result<Schedule, Problem> {

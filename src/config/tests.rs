@@ -92,6 +92,12 @@ fn values_that_mean_nothing_are_named() {
     refused("[source]\nkind = \"url\"\nurl = \"nonsense\"", "`source.url`");
     refused("[source]\npath = \"x\"", "`source.path`");
     refused("[source]\nattempts = 0", "`source.attempts`");
+    refused("[source]\nlocation = \"westeurope\"", "`source.location` goes with `kind = \"discovery-api\"` only");
+    refused("[source.compare]\nkind = \"file\"", "`source.compare.path` is missing");
+    refused("[source.compare]\n[source.compare.compare]", "`source.compare.compare` is one too many");
+    refused("[source.compare]\ncloud = \"china\"", "`source.compare.cloud` is another");
+    refused("[source.compare]", "`source.compare.kind` makes it the source itself");
+    refused("[source.compare]\nlast-good-max-age = \"1d\"", "`source.compare.last-good-max-age`");
     refused("[source]\ncloud = \"Public\"", "line 2");
 }
 

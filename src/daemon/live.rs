@@ -119,7 +119,7 @@ impl Passes for Live {
         Box::pin(async move {
             // Made for each fetch: idle, the certificates of the system would be most of the memory.
             let source = Source::new(setup.config.source.clone())?;
-            source.fetch(Some(&setup.state_dir.last_good())).await
+            source.fetch_and_compare(Some(&setup.state_dir.last_good())).await
         })
     }
 

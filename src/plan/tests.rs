@@ -39,6 +39,19 @@ async fn a_narrower_prefix_loses_what_it_loses() {
     assert!(plan.gained().get(Family::V4).is_zero());
 }
 
+/// What stands there under another mark is nobody's gain.
+#[tokio::test]
+async fn what_is_taken_over_is_not_gained() {
+    let mut plan =
+        planned(&["192.0.2.0/24"], &["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"], Policy::Sync).await;
+    assert_eq!(plan.gained().get(Family::V4).to_string(), "512");
+    let step = plan.steps.entries.iter_mut().find(|step| step.admits.to_string() == "203.0.113.0/24").unwrap();
+    step.id = Some(tagwall_provider::StoredId("sgr-1".into()));
+    assert_eq!(plan.gained().get(Family::V4).to_string(), "256");
+    assert_eq!(texts(&plan.added().changing), ["198.51.100.0/24"]);
+    assert_eq!(texts(&plan.added().reexpressed), ["203.0.113.0/24"]);
+}
+
 #[tokio::test]
 async fn equal_addresses_need_no_steps() {
     let plan = planned(&["192.0.2.0/25", "192.0.2.128/25"], &["192.0.2.0/24"], Policy::Sync).await;

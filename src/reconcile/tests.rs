@@ -181,6 +181,24 @@ async fn what_was_done_before_a_conflict_is_told_as_done() {
     assert_eq!(report.targets[0].plan().unwrap().after, set(&["192.0.2.0/24"]));
 }
 
+/// What is told is what was done, in however many rounds.
+#[tokio::test]
+async fn what_several_rounds_did_adds_up() {
+    let world = World::new(ONE, &[("Alpha", &["192.0.2.0/24", "198.51.100.0/24", "2001:db8::/48"])]);
+    let applied = |report: &Report| match &report.targets[0].outcome {
+        Outcome::Applied(_, applied) => (applied.added, applied.removed),
+        outcome => panic!("{outcome:?}"),
+    };
+    // In the middle of a round: the skeleton and an entry are written.
+    world.firewall.fail_write(3, Fault::Conflict);
+    let report = world.pass().await;
+    assert_eq!((report.targets[0].conflicts, applied(&report)), (1, (3, 0)));
+    // The whole of a round is counted, too, where it is only read back too late.
+    world.publish(2, &[("Alpha", &["192.0.2.0/24", "203.0.113.0/24", "198.51.100.0/24", "2001:db8::/48"])]);
+    world.firewall.fail_read(2, Fault::Conflict);
+    assert_eq!(applied(&world.pass().await), (1, 0));
+}
+
 #[tokio::test]
 async fn conflicts_without_end_are_given_up() {
     let world = World::new(ONE, &[("Alpha", &["192.0.2.0/24"])]);

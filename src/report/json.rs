@@ -22,6 +22,9 @@ pub struct Report {
     pub exit_status: u8,
     /// The publication, or null where none was had.
     pub publication: Option<Publication>,
+    /// What came of holding the source against another, where `[source.compare]` names one that had something.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agreement: Option<Agreement>,
     /// The hash of what was planned, by `plan`, or of the saved plan that was applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
@@ -57,6 +60,47 @@ pub struct Publication {
     pub freshness: String,
     /// Fields of the document that tagwall does not know.
     pub unknown_fields: u64,
+}
+
+/// What came of holding the source against another.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Agreement {
+    /// The source that is gone by.
+    pub source: Compared,
+    /// The one that it was held against.
+    pub other: Compared,
+    /// Whose word counts: always the source's, whole. Nothing is ever made of both.
+    pub winner: String,
+    /// How many tags are in use.
+    pub tags: usize,
+    /// Those of them whose addresses differ, or that only one of the two has.
+    pub differences: Vec<Difference>,
+}
+
+/// A source that was compared.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Compared {
+    /// `download`, `file`, `url` or `discovery-api`.
+    pub kind: String,
+    /// Where its publication came from.
+    pub origin: String,
+    /// The number of its publication. File and API count each for itself.
+    pub change_number: u64,
+}
+
+/// A tag that two sources do not have alike.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Difference {
+    /// Its name.
+    pub tag: String,
+    /// Its own change number in the source; null where the source does not have it.
+    pub source_change_number: Option<u64>,
+    /// Its own change number in the other; null where that does not have it.
+    pub other_change_number: Option<u64>,
+    /// Addresses that only the source has, as prefixes.
+    pub only_in_source: Vec<String>,
+    /// Addresses that only the other has, as prefixes.
+    pub only_in_other: Vec<String>,
 }
 
 /// A target.
@@ -250,6 +294,7 @@ impl From<&super::Report> for Report {
             dry_run: report.purpose != Purpose::Enforce,
             exit_status: report.exit_status().code(),
             publication: report.publication.as_ref().map(Publication::from),
+            agreement: report.agreement.as_ref().map(Agreement::from),
             plan: report.plan.clone(),
             warnings: report.warnings.clone(),
             overridden: report.overridden.iter().map(Refusal::from).collect(),

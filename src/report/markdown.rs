@@ -10,7 +10,7 @@ use tagwall_provider::{Admits, Family};
 use super::json::Error;
 use super::number::{addresses, counted, thousands};
 use super::text::{self, Detail, plain};
-use super::{Outcome, Report, TargetReport};
+use super::{Outcome, Report, TargetReport, agreement};
 use crate::config::Config;
 use crate::plan::{Plan, Side};
 use crate::reconcile::Purpose;
@@ -76,11 +76,15 @@ fn written(out: &mut String, report: &Report, detail: Option<Detail>) -> fmt::Re
         self::target(out, report, target, detail)?;
     }
     limits(out, report)?;
+    let compared = report.agreement.as_ref().map(agreement::lines).into_iter().flat_map(|(head, differences)| {
+        let differences = differences.into_iter().map(|line| format!("  {}", plain(&line)));
+        std::iter::once(format!("compared {}", plain(&head))).chain(differences)
+    });
     let warnings = report.warnings.iter().map(|warning| format!("warning: {}", plain(warning)));
     let overridden = report.overridden.iter().map(|refusal| format!("overridden {}", plain(&refusal.to_string())));
     let orphans = report.orphans();
     let orphans = orphans.iter().map(|orphan| format!("orphan: {} {}", plain(&orphan.object), orphan.mark));
-    let lines: Vec<String> = overridden.chain(warnings).chain(orphans).collect();
+    let lines: Vec<String> = compared.chain(overridden).chain(warnings).chain(orphans).collect();
     if !lines.is_empty() {
         out.push_str(&fenced("text", &lines.join("\n")));
     }

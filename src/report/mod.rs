@@ -1,5 +1,6 @@
 //! What a pass found and did: one value, rendered many ways.
 
+mod agreement;
 pub mod json;
 pub mod markdown;
 pub mod number;
@@ -13,6 +14,7 @@ use jiff::civil::Date;
 use tagwall_provider::{Applied, Orphan, ProviderError, Refusal};
 
 use crate::accept;
+use crate::agreement::Agreement;
 use crate::chain::chain;
 use crate::config::Target;
 use crate::exit::ExitStatus;
@@ -33,6 +35,8 @@ pub struct Report {
     pub verb: &'static str,
     /// The publication it went by, if one was had.
     pub publication: Option<Published>,
+    /// What came of holding its source against another, where that was to be done.
+    pub agreement: Option<Agreement>,
     /// What an operator should know and need not act on at once.
     pub warnings: Vec<String>,
     /// Refusals that an override let through.
@@ -298,6 +302,7 @@ impl Report {
             purpose: options.purpose,
             verb: options.verb,
             publication,
+            agreement: None,
             warnings: Vec::new(),
             overridden: Vec::new(),
             measures: Vec::new(),

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use tagwall_provider::{Admits, Family, Limit, Refusal};
 
 use super::number::{addresses, counted, thousands};
-use super::{Failure, Fallback, Outcome, Published, Report, TargetReport};
+use super::{Failure, Fallback, Outcome, Published, Report, TargetReport, agreement};
 use crate::config::Policy;
 use crate::exit::ExitStatus;
 use crate::plan::{Plan, Side};
@@ -90,6 +90,7 @@ impl Text {
             if let Some(published) = &report.publication {
                 self.published(published)?;
             }
+            self.agreement(report)?;
             let shown = self.shown(report.overridden.len());
             for refusal in &report.overridden[..shown] {
                 writeln!(self.out, "{CHANGED}overridden{CHANGED:#} {refusal}")?;
@@ -123,6 +124,17 @@ impl Text {
             Freshness::LastGood { .. } => " (the last good one, from disk)",
         };
         writeln!(self.out, "{FAINT}  {}{note}{FAINT:#}", published.origin)
+    }
+
+    fn agreement(&mut self, report: &Report) -> fmt::Result {
+        let Some(agreement) = &report.agreement else { return Ok(()) };
+        let (head, differences) = agreement::lines(agreement);
+        writeln!(self.out, "{BOLD}Compared{BOLD:#} {}", plain(&head))?;
+        let shown = self.shown(differences.len());
+        for difference in &differences[..shown] {
+            writeln!(self.out, "  {CHANGED}!{CHANGED:#} {}", plain(difference))?;
+        }
+        self.folded("  ", differences.len() - shown)
     }
 
     fn target(&mut self, report: &Report, target: &TargetReport) -> fmt::Result {

@@ -114,6 +114,18 @@ pub enum SourceError {
         /// What the document says.
         found: String,
     },
+    /// Azure Resource Manager gave no list.
+    #[error("the Service Tag Discovery API gave no list")]
+    Discovery {
+        /// What kind of trouble it was.
+        trouble: Trouble,
+        /// Whether the same may work when tried again in a moment.
+        is_transient: bool,
+        /// What to do about it.
+        hint: Option<&'static str>,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What is stored cannot be used.
     #[error("cannot use the last good publication")]
     Stored {
@@ -130,6 +142,39 @@ pub enum SourceError {
         /// Why there is no new one.
         source: Box<SourceError>,
     },
+}
+
+/// What kind of trouble there was with Azure Resource Manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Settings that cannot work.
+    Settings,
+    /// No credential, or nobody gives a token for it.
+    Credential,
+    /// No answer.
+    Network,
+    /// An answer that says no.
+    Status,
+    /// The other side could not show that it is who it should be.
+    Tls,
+    /// It names an address of somebody else.
+    Forbidden,
+    /// An answer that cannot be read.
+    Document,
+}
+
+impl Trouble {
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Credential => "credential",
+            Self::Network => "network",
+            Self::Status => "status",
+            Self::Tls => "tls",
+            Self::Forbidden => "forbidden",
+            Self::Document => "document",
+        }
+    }
 }
 
 fn days(time: Duration) -> u64 {
@@ -150,6 +195,7 @@ impl SourceError {
             Self::NoLink { .. } => "no-link",
             Self::Document { .. } => "document",
             Self::WrongCloud { .. } => "wrong-cloud",
+            Self::Discovery { trouble, .. } => trouble.class(),
             Self::Stored { .. } => "stored",
             Self::LastGoodTooOld { .. } => "last-good-too-old",
         }
@@ -173,6 +219,7 @@ impl SourceError {
             | Self::Redirects { .. }
             | Self::NoLink { .. } => true,
             Self::Document { source, .. } => source.may_pass(),
+            Self::Discovery { trouble, .. } => matches!(trouble, Trouble::Network | Trouble::Status),
             // A captive portal and an attack look alike.
             Self::Tls { .. }
             | Self::Forbidden { .. }
@@ -192,6 +239,7 @@ impl SourceError {
             Self::Network { .. } | Self::TimedOut { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Document { source, .. } => source.may_pass(),
+            Self::Discovery { is_transient, .. } => *is_transient,
             _ => false,
         }
     }
@@ -218,11 +266,12 @@ impl SourceError {
                 "open the page in a browser; until tagwall understands it, fetch the document yourself and use `--feed FILE`"
             }
             Self::Document { source: DocumentError::Shape { .. }, .. } => {
-                "answers of the Service Tag Discovery API have another shape: use the file that Microsoft's download page links to"
+                "what Microsoft's download page links to looks otherwise; answers of the Service Tag Discovery API are read by `kind = \"discovery-api\"` alone"
             }
             Self::WrongCloud { .. } => {
                 "Microsoft has served another cloud's document by mistake before; if it is not that, correct `cloud`"
             }
+            Self::Discovery { hint, .. } => return *hint,
             Self::LastGoodTooOld { source, .. } => return source.hint(),
             _ => return None,
         })
@@ -277,6 +326,17 @@ mod tests {
         check(SourceError::Document { origin: "x".to_owned(), source }, false);
         let found = "China".to_owned();
         check(SourceError::WrongCloud { origin: "x".to_owned(), wanted: Cloud::Public, found }, false);
+        for (trouble, bridged) in [
+            (Trouble::Settings, false),
+            (Trouble::Credential, false),
+            (Trouble::Network, true),
+            (Trouble::Status, true),
+            (Trouble::Tls, false),
+            (Trouble::Forbidden, false),
+            (Trouble::Document, false),
+        ] {
+            check(SourceError::Discovery { trouble, is_transient: false, hint: None, source: "x".into() }, bridged);
+        }
         check(SourceError::Stored { source: LastGoodError::Gone { path: "x".into() } }, false);
         let source = Box::new(SourceError::TimedOut { after: Duration::ZERO });
         check(SourceError::LastGoodTooOld { age: Duration::ZERO, limit: Duration::ZERO, source }, false);

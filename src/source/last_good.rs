@@ -20,6 +20,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::http::Validators;
+use super::settings::DISCOVERY;
 use super::shown::{has_secrets, without_secrets};
 use super::{Digest, DocumentError, Fetched, Freshness, Kind, Settings, Tag, document};
 use crate::disk;
@@ -170,7 +171,7 @@ impl LastGood {
     }
 
     /// The record for these settings or else, where there is none, the newest of the same cloud from whatever kind of
-    /// source: a list that was fetched by hand serves as well as one that came by itself.
+    /// source that is numbered alike: a list that was fetched by hand serves as well as one that came by itself.
     ///
     /// # Errors
     /// Where there is a record for these settings and it cannot be understood.
@@ -182,7 +183,10 @@ impl LastGood {
         // Of the same kind there is only another file or mirror, which is not to stand in for this one.
         let own = self.record_path(settings);
         let all = files(&self.directory).unwrap_or_default().into_iter();
-        let of_cloud = all.filter(|path| name(path).starts_with(&prefix) && *path != own);
+        // The file and the API count for themselves: what one of them calls 63 says nothing of the other's.
+        let is_discovery = |path: &Path| name(path).ends_with(&format!("-{DISCOVERY}.json"));
+        let alike = |path: &Path| path != own && is_discovery(path) == is_discovery(&own);
+        let of_cloud = all.filter(|path| name(path).starts_with(&prefix) && alike(path));
         let records = of_cloud.filter_map(|path| {
             let on_disk: OnDisk = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
             Some(on_disk.record().ok()?.1)
@@ -300,6 +304,7 @@ fn location(kind: &Kind) -> Option<String> {
         Kind::Download => None,
         Kind::File(path) => Some(path.display().to_string()),
         Kind::Url(url) => Some(url.to_string()),
+        Kind::Discovery(from) => Some(format!("{} {}", from.subscription, from.location)),
     }
 }
 

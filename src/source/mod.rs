@@ -1,7 +1,8 @@
-//! Where publications come from: Microsoft's download page, a file, or a mirror, with the last good one behind them.
+//! Where publications come from: Microsoft's download page, a file, a mirror, or Azure's own API, with the last good one
+//! behind them.
 //!
 //! ```text
-//! Settings ─▶ Source::fetch ─▶ download │ url │ file ─▶ document::parse ─▶ Fetched ─▶ LastGood::store (the caller, on a real pass)
+//! Settings ─▶ Source::fetch ─▶ download │ url │ file │ discovery ─▶ document::parse ─▶ Fetched ─▶ LastGood::store (the caller, on a real pass)
 //!                    └─ where the network fails: LastGood::newest ◀─────────────────────────┘
 //! ```
 //!
@@ -12,10 +13,13 @@
 //! * The last good publication stands in for trouble of the network or the server alone, never for what may be an
 //!   attack or a mistake: a certificate, a redirect or a document that is not as it should be, or another cloud's.
 //! * What is stored is believed only where its bytes have the hash that names it.
+//! * The file and the API are two series: no publication of one stands in for one of the other.
 //!
 //! Which publication is older than the last accepted one is judged by the plan, not here. Sources know nothing of
 //! providers, lists or targets.
 
+#[cfg(feature = "azure")]
+mod discovery;
 mod document;
 mod download;
 mod error;
@@ -31,11 +35,11 @@ mod shown;
 mod source;
 
 pub use document::{DocumentError, Place, PrefixError, Problem, digest, parse};
-pub use error::SourceError;
+pub use error::{SourceError, Trouble};
 pub use http::Validators;
 pub use last_good::{LastGood, LastGoodError, Record};
 pub use publication::{Cloud, Digest, Publication, Tag};
-pub use settings::{Kind, Settings};
+pub use settings::{Account, Discovery, Kind, Settings};
 pub use shown::ShownUrl;
 pub(crate) use shown::without_secrets;
-pub use source::{Fetched, Freshness, Source};
+pub use source::{Compared, Fetched, Freshness, Source};

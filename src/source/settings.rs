@@ -1,11 +1,21 @@
 //! What a source is told. The configuration fills these in.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
 use super::{Cloud, SourceError};
+
+/// As whom, and by which cloud, Azure Resource Manager is asked.
+#[cfg(feature = "azure")]
+pub use tagwall_arm::Account;
+
+/// As whom Azure Resource Manager is asked: nobody, as it is not built in.
+#[cfg(not(feature = "azure"))]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {}
 
 /// Where a publication comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +26,25 @@ pub enum Kind {
     File(PathBuf),
     /// A mirror's copy: https, or http on a loopback address.
     Url(Url),
+    /// Azure's Service Tag Discovery API.
+    Discovery(Box<Discovery>),
+}
+
+/// Where the Service Tag Discovery API is asked, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// A subscription of the cloud, by id.
+    pub subscription: String,
+    /// The region whose version of the list is asked for; every answer has all regions.
+    pub location: String,
+    /// As whom.
+    pub account: Account,
+}
+
+impl fmt::Display for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the Service Tag Discovery API in {}", self.location)
+    }
 }
 
 impl Kind {
@@ -25,9 +54,13 @@ impl Kind {
             Self::Download => "download",
             Self::File(_) => "file",
             Self::Url(_) => "url",
+            Self::Discovery(_) => DISCOVERY,
         }
     }
 }
+
+/// The kind that is a series of its own, as its records are named as well.
+pub(super) const DISCOVERY: &str = "discovery-api";
 
 /// Everything a source is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +69,8 @@ pub struct Settings {
     pub cloud: Cloud,
     /// Where it comes from.
     pub kind: Kind,
+    /// What it is held against where a pass asks for that.
+    pub compare: Option<Box<Self>>,
     /// What requests call themselves. Microsoft's site refuses some (Wget) and none at all.
     pub user_agent: String,
     /// A file of PEM certificates trusted beside the system's own.
@@ -66,6 +101,7 @@ impl Default for Settings {
         Self {
             cloud: Cloud::default(),
             kind: Kind::Download,
+            compare: None,
             user_agent: format!("tagwall/{} (+{})", env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_REPOSITORY")),
             extra_ca: None,
             hosts: vec!["www.microsoft.com".to_owned(), "download.microsoft.com".to_owned()],

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use url::Url;
 
+#[cfg(feature = "azure")]
+use super::discovery;
 use super::fetch::{Arrival, Fetch, Stored, check};
 use super::http::{Http, Validators};
 use super::last_good::{LastGood, LastGoodError};
@@ -21,6 +23,19 @@ pub struct Source {
     settings: Settings,
     /// Absent for files: making it reads every certificate of the system.
     http: Option<Http>,
+    #[cfg(feature = "azure")]
+    clients: tagwall_arm::Clients,
+    /// What it is held against.
+    compare: Option<Box<Self>>,
+}
+
+/// What the source is held against.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// Its kind, as the configuration has it.
+    pub kind: &'static str,
+    /// What it has, or why it has nothing: that is no trouble of the source's.
+    pub publication: Result<Publication, String>,
 }
 
 /// What a fetch brings.
@@ -45,6 +60,8 @@ pub struct Fetched {
     pub validators: Validators,
     /// With which settings it was fetched.
     pub settings: Settings,
+    /// What another source has, where the settings name one and it was asked for.
+    pub compared: Option<Compared>,
 }
 
 /// How new a fetched publication is.
@@ -63,6 +80,14 @@ pub enum Freshness {
     },
 }
 
+impl Compared {
+    /// Why nothing could be compared, in words for the operator.
+    pub fn trouble(&self) -> Option<String> {
+        let why = self.publication.as_ref().err()?;
+        Some(format!("nothing could be compared with `{}` ({why}); the source alone is gone by, as always", self.kind))
+    }
+}
+
 impl Source {
     /// A source with these settings.
     ///
@@ -71,11 +96,65 @@ impl Source {
     pub fn new(settings: Settings) -> Result<Self, SourceError> {
         let pins = Pins::new(&settings.hosts);
         let http = match &settings.kind {
-            Kind::File(_) => None,
+            Kind::File(_) | Kind::Discovery(_) => None,
             Kind::Url(url) => Some(Http::new(&settings, pins.with_mirror(url), url)?),
             Kind::Download => Some(Http::new(&settings, pins, &settings.page()?)?),
         };
-        Ok(Self { settings, http })
+        let compare = settings.compare.clone().map(|settings| Self::new(*settings)).transpose()?.map(Box::new);
+        #[cfg(feature = "azure")]
+        let clients = tagwall_arm::Clients::default();
+        Ok(Self {
+            settings,
+            http,
+            #[cfg(feature = "azure")]
+            clients,
+            compare,
+        })
+    }
+
+    /// The same, asking Azure by these clients: tokens are kept there, and requests counted.
+    #[cfg(feature = "azure")]
+    #[must_use]
+    pub fn asking_by(mut self, clients: &tagwall_arm::Clients) -> Self {
+        self.compare = self.compare.map(|compare| Box::new(compare.asking_by(clients)));
+        self.clients = clients.clone();
+        self
+    }
+
+    /// Fetches as [`Source::fetch`] does, and beside it what the source is held against, where the settings name
+    /// something. That one may fail, and nothing stored stands in for it.
+    ///
+    /// # Errors
+    /// As [`Source::fetch`].
+    pub async fn fetch_and_compare(&self, last_good: Option<&LastGood>) -> Result<Fetched, SourceError> {
+        let Some(other) = &self.compare else { return self.fetch(last_good).await };
+        let mut warnings = Vec::new();
+        // On the heap: two futures of that size in one would be a large one.
+        let fetch = Box::pin(self.fetch(last_good));
+        let (fetched, arrival) = tokio::join!(fetch, Box::pin(other.obtain(None, &mut warnings)));
+        let kind = other.settings.kind.name();
+        let publication = arrival.map(|arrival| arrival.publication).map_err(|error| chain(&error));
+        Ok(Fetched { compared: Some(Compared { kind, publication }), ..fetched? })
+    }
+
+    /// Asks what it was told of Azure by the credential in the settings: who that is, and whether they may read the
+    /// list. Nothing for other kinds.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(&self) -> Result<Vec<String>, SourceError> {
+        #[cfg(feature = "azure")]
+        if let Kind::Discovery(from) = &self.settings.kind {
+            let who = discovery::who(&self.clients, from).await?;
+            let list = self.obtain(None, &mut Vec::new()).await?.publication;
+            return Ok(discovery::allowed(&who, list.tags.len(), list.change_number).into());
+        }
+        Ok(Vec::new())
+    }
+
+    /// What it is held against, if there is something.
+    pub fn compared_with(&self) -> Option<&Self> {
+        self.compare.as_deref()
     }
 
     /// Fetches the newest publication. Writes nothing: to keep what came, the caller gives it to [`LastGood::store`].
@@ -103,7 +182,7 @@ impl Source {
                 Ok(self.fetched(arrival, freshness, (since.unwrap_or(now), now), warnings))
             }
             Err(error) => match stored {
-                Some(stored) if self.http.is_some() && error.may_be_bridged() => {
+                Some(stored) if !matches!(self.settings.kind, Kind::File(_)) && error.may_be_bridged() => {
                     self.fall_back(&stored, error, warnings)
                 }
                 _ => Err(error),
@@ -131,6 +210,7 @@ impl Source {
             url: record.url,
             validators: record.validators,
             settings: settings.clone(),
+            compared: None,
         }))
     }
 
@@ -141,12 +221,14 @@ impl Source {
             let http = match (&self.http, &settings.kind) {
                 (Some(http), _) => http,
                 (None, Kind::File(path)) => return read(path.clone(), settings.clone()).await,
+                #[cfg(feature = "azure")]
+                (None, Kind::Discovery(from)) => return discovery::fetch(&self.clients, from, settings).await,
                 (None, _) => return Err(SourceError::Settings { what: "it has no client".to_owned() }),
             };
             let mut fetch = Fetch { http, settings, stored, warnings };
             match &settings.kind {
                 Kind::Url(url) => fetch.document(url, settings.attempts).await,
-                Kind::Download | Kind::File(_) => fetch.newest().await,
+                Kind::Download | Kind::File(_) | Kind::Discovery(_) => fetch.newest().await,
             }
         };
         tokio::time::timeout(limit, arrival).await.unwrap_or(Err(SourceError::TimedOut { after: limit }))
@@ -213,6 +295,7 @@ impl Source {
             url: arrival.url,
             validators: arrival.validators,
             settings: self.settings.clone(),
+            compared: None,
         }
     }
 }

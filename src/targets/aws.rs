@@ -3,7 +3,7 @@
 use tagwall_aws::{Account, Clients, ListName, ListTarget, Ports, PrefixLists, Protocol, Role, SecurityGroups};
 use tagwall_provider::{OwnerMark, PerFamily, Provider};
 
-use super::{Made, runs};
+use super::{Made, Sweeper, runs};
 use crate::config::{self, Backend, Config, Target, aws};
 use crate::report::Failure;
 
@@ -26,9 +26,13 @@ pub(super) fn groups(
 pub(super) fn prefix_lists(
     clients: &Clients,
     target: &Target,
-    lists: &aws::PrefixLists,
+    named: &aws::PrefixLists,
     config: &Config,
 ) -> Box<dyn Provider> {
+    Box::new(lists(clients, target, named, config))
+}
+
+fn lists(clients: &Clients, target: &Target, lists: &aws::PrefixLists, config: &Config) -> PrefixLists {
     let name = |name: &Option<String>| match name {
         None => ListName::None,
         Some(name) if aws::is_list_id(name) => ListName::Id(name.clone()),
@@ -41,12 +45,12 @@ pub(super) fn prefix_lists(
         most_entries: lists.most_entries,
         make_room: lists.make_room,
     };
-    Box::new(PrefixLists::new(clients, account(&lists.account), names, of))
+    PrefixLists::new(clients, account(&lists.account), names, of)
 }
 
 /// One for each target, and two for each account that the configuration names: `-` names no target, and neither group
 /// nor list is its own.
-pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
+pub(super) fn sweepers<'a>(clients: &Clients, config: &'a Config) -> Vec<Sweeper<'a>> {
     let mut accounts: Vec<Account> = Vec::new();
     for target in &config.targets {
         let of = match &target.backend {
@@ -67,15 +71,29 @@ pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
     let of_lists = |account: &Account| -> Made {
         let mark = OwnerMark::new(&config.owner, "-").map_err(|error| Failure::of(&error, None))?;
         let of = ListTarget { mark, configured: configured(config, is_of_lists), most_entries: 1, make_room: false };
-        Ok(Box::new(PrefixLists::new(clients, account.clone(), PerFamily::default(), of)))
+        Ok(Box::new(PrefixLists::new(clients, account.clone(), PerFamily::default(), of).looking_everywhere()))
     };
     // What a target left in groups and lists that it does not name any more only the target itself tells from its own.
-    let of_targets = config.targets.iter().filter_map(|target| match &target.backend {
-        Backend::AwsSecurityGroups(named) => Some(Ok(groups(clients, target, named, config))),
-        Backend::AwsPrefixLists(named) => Some(Ok(prefix_lists(clients, target, named, config))),
-        _ => None,
+    let of_targets = config.targets.iter().filter_map(|target| {
+        let provider: Box<dyn Provider> = match &target.backend {
+            Backend::AwsSecurityGroups(named) => groups(clients, target, named, config),
+            Backend::AwsPrefixLists(named) => Box::new(lists(clients, target, named, config).looking_everywhere()),
+            _ => return None,
+        };
+        Some(Sweeper { place: target.backend.object(), target: Some(target), provider: Ok(provider) })
     });
-    of_targets.chain(accounts.iter().flat_map(|account| [of_groups(account), of_lists(account)])).collect()
+    let of_accounts = accounts.iter().flat_map(|account| {
+        let place = |what| format!("AWS {account}: {what}");
+        [
+            Sweeper {
+                place: place("rules with our mark in all security groups"),
+                target: None,
+                provider: of_groups(account),
+            },
+            Sweeper { place: place("all prefix lists"), target: None, provider: of_lists(account) },
+        ]
+    });
+    of_targets.chain(of_accounts).collect()
 }
 
 pub(super) fn requests(clients: &Clients) -> super::Requests {

@@ -1,13 +1,12 @@
 //! Targets in Azure.
 
-use tagwall_arm::{Account, Clients, Cloud, CredentialKind};
+use tagwall_arm::{Account, Clients};
 use tagwall_azure::{NetworkSecurityGroup, Nsg, Ports, Protocol, Settings};
 use tagwall_provider::OwnerMark;
 
 use super::{Made, runs};
-use crate::config::{self, Backend, Config, Target, azure, raw};
+use crate::config::{self, Backend, Config, Target, azure};
 use crate::report::Failure;
-use crate::source;
 
 pub(super) fn make(clients: &Clients, target: &Target, nsg: &azure::Nsg, config: &Config) -> Made {
     let ports = runs(&target.ports).map(|(first, last)| Ports { first, last }).collect();
@@ -24,7 +23,7 @@ pub(super) fn make(clients: &Clients, target: &Target, nsg: &azure::Nsg, config:
         ..Settings::new(target.mark.clone(), ports, nsg.priority)
     };
     settings.check().map_err(|error| Failure::of(&error, None))?;
-    let account = account(&nsg.account, config.source.cloud);
+    let account = nsg.account.of(config.source.cloud);
     let nsg = of(nsg);
     nsg.check().map_err(|error| Failure::of(&error, None))?;
     Ok(Box::new(NetworkSecurityGroup::new(clients, account, nsg, settings)))
@@ -36,7 +35,7 @@ pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
     let mut sweepers = Vec::new();
     for target in &config.targets {
         let Backend::AzureNsg(named) = &target.backend else { continue };
-        let group = (account(&named.account, config.source.cloud), of(named));
+        let group = (named.account.of(config.source.cloud), of(named));
         if seen.contains(&group) {
             continue;
         }
@@ -44,6 +43,12 @@ pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
         seen.push(group);
     }
     sweepers
+}
+
+pub(super) fn requests(clients: &Clients) -> super::Requests {
+    let tagwall_arm::Requests { calls, retries, remaining_writes } = clients.requests();
+    // Theirs are all tries, as Resource Manager counts them.
+    super::Requests { provider: "azure", calls: calls.saturating_sub(retries), retries, remaining_writes }
 }
 
 fn sweeper(clients: &Clients, (account, nsg): (Account, Nsg), priority: u16, config: &Config) -> Made {
@@ -60,21 +65,4 @@ fn configured(config: &Config) -> Vec<OwnerMark> {
 fn of(nsg: &azure::Nsg) -> Nsg {
     let azure::Nsg { subscription, resource_group, nsg: name, .. } = nsg.clone();
     Nsg { subscription, resource_group, name }
-}
-
-fn account(account: &azure::Account, of_source: source::Cloud) -> Account {
-    let azure::Account { cloud, credential, client_id, endpoint, authority, extra_ca } = account.clone();
-    let cloud = match (cloud, of_source) {
-        (Some(raw::Cloud::Public), _) | (None, source::Cloud::Public) => Cloud::Public,
-        (Some(raw::Cloud::UsGovernment), _) | (None, source::Cloud::UsGovernment) => Cloud::UsGovernment,
-        (Some(raw::Cloud::China), _) | (None, source::Cloud::China) => Cloud::China,
-    };
-    let credential = match credential {
-        azure::raw::Credential::Auto => CredentialKind::Auto,
-        azure::raw::Credential::Environment => CredentialKind::Environment,
-        azure::raw::Credential::WorkloadIdentity => CredentialKind::WorkloadIdentity,
-        azure::raw::Credential::ManagedIdentity => CredentialKind::ManagedIdentity { client_id },
-        azure::raw::Credential::AzureCli => CredentialKind::AzureCli,
-    };
-    Account { cloud, credential, endpoint, authority, ca_file: extra_ca }
 }

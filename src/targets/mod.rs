@@ -13,10 +13,22 @@ use tagwall_provider::Provider;
 use crate::config::{Backend, Config, Target};
 use crate::reconcile::Kept;
 use crate::report::{Class, Failure};
+use crate::source::{Settings, Source, SourceError};
 use crate::state::State;
 
 /// A provider, or why there is none.
 pub type Made = Result<Box<dyn Provider>, Failure>;
+
+/// Who finds and removes what older configurations left in one place.
+#[derive(Debug)]
+pub struct Sweeper<'a> {
+    /// The place, in words.
+    pub place: String,
+    /// The target whose own place it is, where it is one's.
+    pub target: Option<&'a Target>,
+    /// Who looks there.
+    pub provider: Made,
+}
 
 /// What the API of a cloud was asked since this process began, all accounts together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,26 +79,48 @@ impl Providers {
         }
     }
 
+    /// The source of these settings. Where it is Azure's own API, it is asked by the same clients as targets are.
+    ///
+    /// # Errors
+    /// As [`Source::new`].
+    pub fn source(&self, settings: Settings) -> Result<Source, SourceError> {
+        let source = Source::new(settings)?;
+        #[cfg(feature = "azure")]
+        let source = source.asking_by(&self.azure);
+        Ok(source)
+    }
+
     /// What the clouds were asked: of those that were asked anything.
     pub fn requests(&self) -> Vec<Requests> {
         let mut requests: Vec<Requests> = Vec::new();
         #[cfg(feature = "aws")]
         requests.push(aws::requests(&self.aws));
+        #[cfg(feature = "azure")]
+        requests.push(azure::requests(&self.azure));
         requests.retain(|requests| requests.calls > 0);
         requests
     }
 
     /// Providers that can find and remove what older configurations left, one for each kind of firewall, and account,
     /// whose truth can be read without knowing any target.
-    pub fn sweepers(&self, config: &Config) -> Vec<Made> {
-        let mut sweepers: Vec<Made> = Vec::new();
+    pub fn sweepers<'a>(&self, config: &'a Config) -> Vec<Sweeper<'a>> {
+        let mut sweepers: Vec<Sweeper<'a>> = Vec::new();
         let _ = config;
         #[cfg(feature = "nftables")]
-        sweepers.push(nftables::sweeper(config));
+        sweepers.push(Sweeper {
+            place: "nftables on this host".to_owned(),
+            target: None,
+            provider: nftables::sweeper(config),
+        });
         #[cfg(feature = "aws")]
         sweepers.extend(aws::sweepers(&self.aws, config));
         #[cfg(feature = "azure")]
-        sweepers.extend(azure::sweepers(&self.azure, config));
+        {
+            let of_azure = config.targets.iter().filter(|target| matches!(target.backend, Backend::AzureNsg(_)));
+            let place = of_azure.map(|target| target.backend.object()).collect::<Vec<_>>().join(", ");
+            let of = |provider| Sweeper { place: place.clone(), target: None, provider };
+            sweepers.extend(azure::sweepers(&self.azure, config).into_iter().map(of));
+        }
         sweepers
     }
 }

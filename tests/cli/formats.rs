@@ -151,6 +151,33 @@ fn tags_are_listed_and_searched() {
 }
 
 #[test]
+fn those_who_connect_today_are_held_against_the_lists() {
+    with_namespaces(|| {
+        let world = World::edge(&TWO);
+        let log =
+            "192.0.2.1 - - \"GET /scim\"\n192.0.2.1 -\n203.0.113.9:50022 -\n203.0.113.9 -\n198.18.0.1 -\nrestarted\n";
+        world.write("access.log", log);
+        assert_snapshot!(world.tell("clients access.log --most 1"), @r"
+        exit status 0
+        --- stdout
+        3 addresses, 6 lines, 1 without an address
+
+        edge  nftables inet tagwall
+          would let in    1 address, 2 lines
+          would shut out  2 addresses, 3 lines
+            203.0.113.9  2
+            … 1 more, --most shows them
+        ");
+        let json = world.expect(0, "clients access.log --format json").json();
+        assert_eq!((&json["addresses"], &json["targets"][0]["shut_out"]["lines"]), (&3.into(), &3.into()), "{json}");
+        assert_eq!(json["targets"][0]["clients"][0], serde_json::json!({ "address": "203.0.113.9", "lines": 2 }));
+        assert!(world.expect(1, "clients nowhere.log").stderr.contains("cannot read `nowhere.log`"));
+        // Nothing is remembered, and no firewall is asked.
+        assert!(!world.path("state").exists());
+    });
+}
+
+#[test]
 fn man_pages_and_completions() {
     with_namespaces(|| {
         let world = World::empty();
@@ -160,7 +187,7 @@ fn man_pages_and_completions() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         pages.sort();
-        assert_snapshot!(pages.join(" "), @r"tagwall-apply.1 tagwall-check.1 tagwall-explain.1 tagwall-generate.1 tagwall-history.1 tagwall-observe.1 tagwall-pause.1 tagwall-plan.1 tagwall-prefixes.1 tagwall-restore.1 tagwall-resume.1 tagwall-rollback.1 tagwall-run.1 tagwall-status.1 tagwall-sync.1 tagwall-tags.1 tagwall-withdraw.1 tagwall.1");
+        assert_snapshot!(pages.join(" "), @r"tagwall-apply.1 tagwall-check.1 tagwall-clients.1 tagwall-explain.1 tagwall-generate.1 tagwall-history.1 tagwall-observe.1 tagwall-pause.1 tagwall-plan.1 tagwall-prefixes.1 tagwall-restore.1 tagwall-resume.1 tagwall-rollback.1 tagwall-run.1 tagwall-status.1 tagwall-sync.1 tagwall-tags.1 tagwall-withdraw.1 tagwall.1");
         for page in &pages {
             let text = fs::read_to_string(world.path("man").join(page)).unwrap();
             let name = page.strip_suffix(".1").unwrap();

@@ -38,6 +38,8 @@ fn help_of_every_verb() {
           observe   Save what the firewalls hold, for `plan --state` where they cannot be reached
           status    What is enforced now, how old it is, what is wrong with it
           explain   Why an address is admitted, or is not: by which prefix, list and tag; changes nothing
+          clients   Who connects today, held against the lists: whom a target would shut out; changes
+                    nothing
           check     Check the configuration; changes nothing
           prefixes  Print the prefixes of a list or a tag, one a line
           tags      List or search the service tags of the publication
@@ -112,9 +114,10 @@ fn help_of_every_verb() {
         Usage: tagwall check [OPTIONS]
 
         Options:
-              --no-environment  Look at the file alone, not at this host
-              --notify          Send a test to everybody who is to be told
-          -h, --help            Print help (see more with '--help')
+              --no-environment   Look at the file alone, not at this host
+              --notify           Send a test to everybody who is to be told
+              --format <FORMAT>  How to say it [default: text] [possible values: text, json]
+          -h, --help             Print help (see more with '--help')
 
         $ tagwall prefixes -h
         Print the prefixes of a list or a tag, one a line
@@ -153,6 +156,8 @@ fn help_of_every_verb() {
         Options:
           -t, --target <NAME>  Only these targets
               --orphans        Only what carries our mark and belongs to no configured target
+          -n, --dry-run        Show what would go, and change nothing
+              --even-paused    What is paused, too
               --defaults       Without a configuration: the target of `sync --defaults`
           -y, --yes            Do not ask
           -h, --help           Print help (see more with '--help')

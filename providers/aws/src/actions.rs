@@ -16,12 +16,10 @@ pub const READING: &[&str] = &[
 pub const WRITING: &[&str] = &[
     "ec2:AuthorizeSecurityGroupIngress",
     "ec2:CreateManagedPrefixList",
-    // With authorise and with making a list, and for rules that lost their tag.
+    // With authorise and with making a list, for rules that lost their tag, and for what a renamed target left.
     "ec2:CreateTags",
     // Withdrawing a list that tagwall made.
     "ec2:DeleteManagedPrefixList",
     "ec2:ModifyManagedPrefixList",
-    // Rolling back.
-    "ec2:RestoreManagedPrefixListVersion",
     "ec2:RevokeSecurityGroupIngress",
 ];

@@ -13,18 +13,23 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::SharedCredentialsProvider;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
-use tagwall_provider::{Cause, ProviderError};
+use aws_sdk_ec2::types::{ManagedPrefixList, SecurityGroupRule};
+use tagwall_provider::{Cause, IpNet, ProviderError};
 use tokio::sync::{OnceCell, Semaphore};
 use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
 use crate::failure::Failure;
+use crate::gather::Gather;
+use crate::lists;
 use crate::requests::{Counted, Requests};
 
 /// How often a call is tried: with `standard` back-off this lasts about half a minute of sustained throttling.
 const ATTEMPTS: u32 = 8;
 /// How many calls to one account and region are under way at a time, since AWS throttles each.
 const CALLS_AT_A_TIME: usize = 4;
+/// After this long it is told that a call is still under way.
+const SILENCE: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 const CALL_TIMEOUT: Duration = Duration::from_secs(150);
@@ -133,6 +138,9 @@ impl Clients {
     }
 }
 
+/// Entries of a prefix list with their descriptions.
+pub(crate) type Entries = Arc<[(IpNet, Option<String>)]>;
+
 /// A client and the bound of what it has under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
@@ -142,6 +150,12 @@ pub(crate) struct Connection {
     pub(crate) patience: Duration,
     sts: aws_sdk_sts::Client,
     calls: Arc<Semaphore>,
+    /// Reads of rules by group, and by the owner's mark: targets of one account and region ask for them together.
+    pub(crate) by_group: Arc<Gather<Vec<SecurityGroupRule>>>,
+    pub(crate) by_mark: Arc<Gather<Vec<SecurityGroupRule>>>,
+    /// The entries of prefix lists of others, by id, of the version that was read last. A version never changes, so none
+    /// of these is ever out of date.
+    entries: Arc<Mutex<BTreeMap<String, (i64, Entries)>>>,
 }
 
 impl Connection {
@@ -162,7 +176,28 @@ impl Connection {
             patience,
             sts: aws_sdk_sts::Client::from_conf(sts),
             calls: Arc::new(Semaphore::new(CALLS_AT_A_TIME)),
+            by_group: Arc::default(),
+            by_mark: Arc::default(),
+            entries: Arc::default(),
         })
+    }
+
+    /// What stands in a prefix list of others, with descriptions; none where it has no version to know it by, as Amazon's
+    /// own have not.
+    ///
+    /// # Errors
+    /// As [`tagwall_provider::Provider::observe`].
+    pub(crate) async fn entries(&self, list: &ManagedPrefixList) -> Result<Option<Entries>, ProviderError> {
+        let version = list.version().filter(|_| !lists::read::is_amazons(list));
+        let (Some(id), Some(version)) = (list.prefix_list_id(), version) else { return Ok(None) };
+        let known = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        if let Some((_, entries)) = known.filter(|(read, _)| *read == version) {
+            return Ok(Some(entries));
+        }
+        let entries = Entries::from(lists::read::entries(self, id, version).await?);
+        let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id.to_owned(), (version, Arc::clone(&entries)));
+        Ok(Some(entries))
     }
 
     /// Makes one call, the SDK's retries included.
@@ -180,7 +215,19 @@ impl Connection {
         // It is never closed.
         let _permit = self.calls.acquire().await;
         tracing::trace!(action, place = %self.place, "calling AWS");
-        let answered = call.with_subscriber(NoSubscriber::default()).await;
+        let mut call = Box::pin(call.with_subscriber(NoSubscriber::default()));
+        let answered = if let Ok(answered) = tokio::time::timeout(SILENCE, call.as_mut()).await {
+            answered
+        } else {
+            tracing::info!(
+                target: "tagwall_aws",
+                "{action} in {} is not done after {} s: AWS is slow or throttles; tried again for up to {} s",
+                self.place,
+                SILENCE.as_secs(),
+                CALL_TIMEOUT.as_secs()
+            );
+            call.await
+        };
         answered.map_err(|error| {
             let failure = Failure::of(action, &self.place, &error);
             tracing::debug!(action, place = %self.place, code = failure.code(), error = %failure.error, "AWS did not do it");

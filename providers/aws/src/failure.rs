@@ -62,10 +62,14 @@ impl Failure {
                 let cause = Cause::new(format!("AWS refused {at}")).because(chain(error));
                 Self { code: None, error: ProviderError::rejected(cause) }
             }
-            (None, _) => match links(error).find_map(|link| link.downcast_ref::<CredentialsError>()) {
-                Some(credentials) => Self::without_credentials(&at, credentials),
-                None => Self::transient(format!("{at} did not reach AWS"), error),
-            },
+            (None, _) => {
+                if let Some(credentials) = links(error).find_map(|link| link.downcast_ref::<CredentialsError>()) {
+                    return Self::without_credentials(&at, credentials);
+                }
+                let cause = Cause::new(format!("{at} did not reach AWS")).because(chain(error));
+                let hint = "is there such a region, and a way to its API: to the internet, or by a VPC endpoint?";
+                Self { code: None, error: ProviderError::Transient(cause.hint(hint)) }
+            }
         }
     }
 

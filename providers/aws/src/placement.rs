@@ -2,10 +2,11 @@
 
 use tagwall_provider::{
     Admits, Desired, Entry, Family, Foreign, IpNet, Limit, Observed, Operation, PerFamily, PrefixSet, Refusal, Room,
-    Skeleton, SkeletonEdit, Slot, Step, Steps, cover_change,
+    SkeletonEdit, Slot, Step, Steps, StoredId, cover_change,
 };
 
 use crate::advice::Figures;
+use crate::mend;
 use crate::rule::Target;
 
 /// Decides what goes into which group. Only room that is free now is used: what this pass removes makes room for the
@@ -33,7 +34,11 @@ pub fn place(target: &Target, observed: &Observed, desired: &Desired) -> Result<
     if !placed.short.is_empty() {
         return Err(capacity(&Figures::of(target, observed, &wanted), &wanted));
     }
-    Ok(Steps { skeleton: mends(&observed.skeleton), entries: placed.steps })
+    let mut steps = Steps { skeleton: Vec::new(), entries: placed.steps };
+    steps.skeleton = mend::edits(observed, &steps);
+    steps.skeleton.extend(take_overs(observed, &steps));
+    steps.skeleton.extend(opens_a_window(&placed.early));
+    Ok(steps)
 }
 
 /// What has to change, with what a target that is gone left for the taking.
@@ -69,6 +74,8 @@ pub(crate) struct Placed {
     pub(crate) short: Vec<IpNet>,
     /// New prefixes that nothing takes and nobody else admits.
     pub(crate) kept_out: Vec<IpNet>,
+    /// What goes before anything comes, to make room.
+    pub(crate) early: Vec<Entry>,
 }
 
 /// Places in what room there is.
@@ -101,6 +108,7 @@ pub(crate) fn fill(observed: &Observed, wanted: &PrefixSet, make_room: bool) -> 
     let first =
         if make_room { make_way(&mut placed.short, &mut removes, &mut adds, observed, wanted) } else { Vec::new() };
     let removes = removes.into_iter().map(remove);
+    placed.early = first.iter().map(|entry| (*entry).clone()).collect();
     placed.steps = first.into_iter().map(remove).chain(adds).chain(removes).collect();
     placed
 }
@@ -162,14 +170,32 @@ fn remove(entry: &Entry) -> Step {
     Step { operation: Operation::Remove, admits, slot, id }
 }
 
-/// An edit for each line of what drifted.
-pub(crate) fn mends(skeleton: &Skeleton) -> Vec<SkeletonEdit> {
-    match skeleton {
-        Skeleton::Drifted(lines) => {
-            lines.iter().map(|line| SkeletonEdit { description: format!("mends: {line}") }).collect()
-        }
-        Skeleton::Absent | Skeleton::Intact => Vec::new(),
-    }
+/// A line for each entry that is taken over: whose it was is not to be seen from its addresses.
+fn take_overs(observed: &Observed, steps: &Steps) -> Vec<SkeletonEdit> {
+    let edit = |step: &Step| {
+        let StoredId(left) = step.id.as_ref()?;
+        let room = observed.rooms.iter().find(|room| room.slot == step.slot)?;
+        let description = format!("takes over rule {left} in {}: {}", room.name, step.admits);
+        Some(SkeletonEdit { description })
+    };
+    steps.of(Operation::Add).filter_map(edit).collect()
+}
+
+/// What `make-room` does that nothing else ever does, in figures.
+pub(crate) fn opens_a_window(early: &[Entry]) -> Option<SkeletonEdit> {
+    let admitted: PrefixSet = early.iter().filter_map(Entry::range).collect();
+    let of = |family: Family| {
+        let (prefixes, addresses) = (*count_entries(early).get(family), admitted.addresses(family));
+        (prefixes > 0).then(|| format!("{prefixes} {family} prefixes ({addresses} addresses)"))
+    };
+    let told: Vec<String> = Family::ALL.into_iter().filter_map(of).collect();
+    (!told.is_empty()).then(|| SkeletonEdit {
+        description: format!(
+            "`make-room` is set: {} that nobody wants any more go before what replaces them comes, and until the next \
+             call neither are admitted",
+            told.join(" and ")
+        ),
+    })
 }
 
 pub(crate) fn unsupported(name: &str) -> Refusal {

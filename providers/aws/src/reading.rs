@@ -1,12 +1,13 @@
 //! What stands in the groups, sorted by whose it is and what it is worth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tagwall_provider::{
-    Admits, Entry, Foreign, ForeignEffect, IpNet, Observed, Orphan, OwnerMark, PerFamily, Room, Skeleton, Slot,
-    StoredId,
+    Admits, Entry, Foreign, ForeignEffect, IpNet, Observed, Orphan, OwnerMark, PerFamily, PrefixSet, Room, Skeleton,
+    Slot, StoredId,
 };
 
+use crate::mend::drifted;
 use crate::rule::{Group, Rule, Source, Target};
 
 /// The inbound rules of one group, as one target sees them.
@@ -69,13 +70,10 @@ pub fn observe(target: &Target, groups: &[Group], elsewhere: &[Group]) -> Observ
     let (mut orphans, mut adoptable, each) = (BTreeMap::new(), Vec::new(), target.rules_of_a_prefix());
     for (number, group) in (0..).zip(groups) {
         let (slot, sorted) = (Slot(number), Sorted::of(target, group));
-        let entry = |(prefix, rules): (&IpNet, &Vec<&Rule>)| Entry {
-            admits: Admits::Range((*prefix).into()),
-            slot,
-            id: Some(joined(rules)),
-        };
-        entries.extend(sorted.whole.iter().map(entry));
-        adoptable.extend(sorted.left_behind.iter().map(entry));
+        let entry = |prefix: IpNet, id: StoredId| Entry { admits: Admits::Range(prefix.into()), slot, id: Some(id) };
+        entries.extend(sorted.whole.iter().map(|(prefix, rules)| entry(*prefix, joined(rules))));
+        let left = |(prefix, rules): (&IpNet, &Vec<&Rule>)| entry(*prefix, left_by(rules));
+        adoptable.extend(sorted.left_behind.iter().map(left));
         let weight = group.weight();
         let free = PerFamily::from_fn(|family| Some(target.quota.saturating_sub(*weight.get(family)) / each));
         rooms.push(Room { slot, name: group.id.clone(), free, taken: taken(target, &sorted) });
@@ -86,7 +84,7 @@ pub fn observe(target: &Target, groups: &[Group], elsewhere: &[Group]) -> Observ
                 *orphans.entry((mark, group.id.clone())).or_default() += 1;
             }
         }
-        drift.extend(drifted(&group.id, &sorted));
+        drift.extend(drifted(target, &group.id, &sorted));
     }
     for group in elsewhere {
         // Of ours too: the target had this group once.
@@ -114,9 +112,20 @@ fn joined(rules: &[&Rule]) -> StoredId {
     StoredId(names.join(",").into())
 }
 
+/// The rules of an entry by name, and whose they were.
+fn left_by(rules: &[&Rule]) -> StoredId {
+    let marks: BTreeSet<String> = rules.iter().filter_map(|rule| Some(rule.mark()?.to_string())).collect();
+    let marks: Vec<String> = marks.into_iter().collect();
+    StoredId(format!("{}{LEFT_BY}{}", joined(rules).0, marks.join(" and ")).into())
+}
+
+/// Between the names of rules that a target which is gone left, and its mark.
+const LEFT_BY: &str = " of ";
+
 /// The names that [`joined`] put together.
 pub(crate) fn names(StoredId(id): &StoredId) -> impl Iterator<Item = StoredId> {
-    id.split(',').map(|name| StoredId(name.into()))
+    let names = id.split_once(LEFT_BY).map_or(&**id, |(names, _)| names);
+    names.split(',').map(|name| StoredId(name.into()))
 }
 
 /// EC2 holds equal content once, whoever wrote it. What can be taken over is in nobody's way.
@@ -135,25 +144,22 @@ fn taken(target: &Target, sorted: &Sorted<'_>) -> Vec<IpNet> {
 }
 
 fn admitted_by(target: &Target, group: &Group, rule: &Rule) -> Option<Foreign> {
-    let Source::Prefix(prefix) = rule.source else { return None };
     let all = target.ports.iter().all(|ports| rule.ports.covers(*ports));
-    let effect = ForeignEffect::Admits([prefix].into_iter().collect());
+    let (whom, admits) = match &rule.source {
+        Source::Prefix(prefix) => (prefix.to_string(), [*prefix].into_iter().collect()),
+        Source::PrefixList { id, admits: Some(admits), .. } => {
+            (format!("the {} prefixes of prefix list {id}", admits.prefixes().count()), admits.clone())
+        }
+        // Whom they let in is not known: it counts for nobody.
+        Source::PrefixList { id, .. } => (format!("prefix list {id}, whose entries were not read"), PrefixSet::new()),
+        Source::Group { id } => (format!("the members of {id}, which were not looked at"), PrefixSet::new()),
+    };
     let whose = rule.mark().map(|mark| format!(" ({mark})")).unwrap_or_default();
-    all.then(|| Foreign { description: format!("rule {} of {} admits {prefix}{whose}", rule.id.0, group.id), effect })
+    let description = format!("rule {} of {} admits {whom}{whose}", rule.id.0, group.id);
+    all.then_some(Foreign { description, effect: ForeignEffect::Admits(admits) })
 }
 
 /// Whether a mark is of a target of our owner that is not configured any more.
 fn is_gone(target: &Target, mark: &OwnerMark) -> bool {
     mark.owner() == target.mark.owner() && *mark != target.mark && !target.configured.contains(mark)
-}
-
-/// A group needs nothing around its entries. What can be wrong is rules of ours that are no entries, and such as
-/// lost their tag.
-fn drifted(group: &str, sorted: &Sorted<'_>) -> impl Iterator<Item = String> {
-    let lines = [
-        (sorted.untagged.len(), "have the owner mark in the description alone, and lack the tag"),
-        (sorted.left.len(), "are for other ports, or lack some of the target's"),
-    ];
-    let lines = lines.into_iter().filter(|(count, _)| *count > 0);
-    lines.map(move |(count, what)| format!("{count} of our rules in {group} {what}"))
 }

@@ -1,6 +1,8 @@
 //! Inbound rules of security groups, as DescribeSecurityGroupRules lists them: one row for each.
 
-use tagwall_provider::{Family, IpNet, OwnerMark, PerFamily, StoredId};
+use std::fmt;
+
+use tagwall_provider::{Family, IpNet, OwnerMark, PerFamily, PrefixSet, StoredId};
 
 /// The key of the tag that carries the owner mark. The mark stands in the description as well, because a call may add
 /// rules and fail to tag them.
@@ -51,20 +53,54 @@ impl Ports {
     }
 }
 
+impl fmt::Display for Ports {
+    /// As `tcp 8443`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("everything"),
+            Self::Other => f.write_str("a protocol without ports"),
+            Self::Of { protocol, first, last } => {
+                let protocol = match protocol {
+                    Protocol::Tcp => "tcp",
+                    Protocol::Udp => "udp",
+                };
+                if first == last { write!(f, "{protocol} {first}") } else { write!(f, "{protocol} {first}-{last}") }
+            }
+        }
+    }
+}
+
 /// Whom a rule lets in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The addresses of a prefix, canonical as EC2 stores it.
     Prefix(IpNet),
     /// The members of a security group.
-    Group,
+    Group {
+        /// `sg-…`.
+        id: String,
+    },
     /// The entries of a managed prefix list.
     PrefixList {
+        /// `pl-…`.
+        id: String,
         /// The family of its entries; `None` where it was not read.
         family: Option<Family>,
         /// Its `MaxEntries`: EC2 counts a prefix list as that, however many entries it has.
         weight: u64,
+        /// Its entries, where they were read: of lists that somebody else's rules name.
+        admits: Option<PrefixSet>,
     },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefix(prefix) => fmt::Display::fmt(prefix, f),
+            Self::Group { id } => write!(f, "the members of {id}"),
+            Self::PrefixList { id, .. } => write!(f, "prefix list {id}"),
+        }
+    }
 }
 
 /// One inbound rule.
@@ -82,6 +118,13 @@ pub struct Rule {
     pub tag: Option<String>,
 }
 
+impl fmt::Display for Rule {
+    /// As `tcp 8443 from 192.0.2.0/24`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from {}", self.ports, self.source)
+    }
+}
+
 impl Rule {
     /// Whose it is: by its tag, and only where it has none by its description, which people copy about.
     pub fn mark(&self) -> Option<OwnerMark> {
@@ -94,8 +137,8 @@ impl Rule {
     pub fn weight(&self) -> PerFamily<u64> {
         PerFamily::from_fn(|family| match &self.source {
             Source::Prefix(prefix) => u64::from(Family::of(prefix.addr()) == family),
-            Source::Group => 1,
-            Source::PrefixList { family: of, weight } if of.is_none_or(|of| of == family) => *weight,
+            Source::Group { .. } => 1,
+            Source::PrefixList { family: of, weight, .. } if of.is_none_or(|of| of == family) => *weight,
             Source::PrefixList { .. } => 0,
         })
     }

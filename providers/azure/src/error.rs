@@ -14,6 +14,9 @@ pub const WRITING: &[&str] = &[
     "Microsoft.Network/locations/operations/read",
 ];
 
+/// What `check` takes besides, to say without writing whether writing would be allowed. A convenience as well.
+pub const CHECKING: &[&str] = &["Microsoft.Authorization/permissions/read"];
+
 /// Gives a failure its class and says what to do. `doing` is what came to nothing.
 pub(crate) fn classified(doing: String, error: ArmError, applied: Applied) -> ProviderError {
     let (class, hint) = class_of(&error);
@@ -50,7 +53,7 @@ fn class_of(error: &ArmError) -> (Class, Option<String>) {
         ),
         ArmError::Tls { .. } => told(
             Class::Rejected,
-            "where a proxy opens TLS connections, name its certificate in `ca-file`; see also that the clock is right",
+            "where a proxy opens TLS connections, name its certificate in `extra-ca`; see also that the clock is right",
         ),
         ArmError::Settings { .. } | ArmError::CaFile { .. } | ArmError::Astray { .. } => (Class::Rejected, None),
         ArmError::Unended { .. } => told(Class::Transient, "Azure goes on with it; the next pass looks how it ended"),
@@ -132,16 +135,16 @@ fn of_code(fault: &tagwall_arm::Fault) -> Option<String> {
         ),
         (
             "SecurityRuleAddressesOrPortsPerSecurityGroupLimitReached",
-            "the group is full: let Azure resolve the tag (`service-tag`), or name narrower tags",
+            "the group is full: let Azure resolve the tag (`mode = \"service-tag\"`), or name narrower tags",
         ),
         ("SecurityRuleCountLimitReached", "the group takes no more rules: let others go"),
         (
             "SecurityRuleParameterContainsUnsupportedValue",
-            "Azure knows no such service tag for network security groups: leave out `service-tag`, and prefixes are listed",
+            "Azure knows no such service tag for network security groups: leave out `mode = \"service-tag\"`, and prefixes are listed",
         ),
         (
             "SecurityRuleInvalidAddressPrefix",
-            "Azure knows no such service tag for network security groups: leave out `service-tag`, and prefixes are listed",
+            "Azure knows no such service tag for network security groups: leave out `mode = \"service-tag\"`, and prefixes are listed",
         ),
     ];
     hints.iter().find(|(code, _)| fault.is(code)).map(|(_, hint)| (*hint).to_owned())

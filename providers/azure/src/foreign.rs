@@ -58,7 +58,7 @@ fn effects(settings: &Settings, rule: &Rule, admitted: &PrefixSet) -> Vec<(Forei
         effects.push((
             ForeignEffect::Occupies,
             format!(
-                "opens the same ports behind the end of the target at priority {deny}, and is without effect there"
+                "opens the same ports, but comes behind the target's rule that closes them (priority {deny}): it admits nobody"
             ),
         ));
     } else {

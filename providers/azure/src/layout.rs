@@ -210,6 +210,19 @@ impl Settings {
         family.and_then(|family| self.destination.get(family).as_deref()).unwrap_or("*")
     }
 
+    /// The priorities that its rules will have, in words. That of a second or later rule of a family is told as room.
+    pub(crate) fn told_priorities(&self) -> String {
+        let used = |part: &Part| match part {
+            Part::Chunk(_, number) => *number == 0 && self.service_tag.is_none(),
+            Part::Tag(_) => self.service_tag.is_some(),
+            Part::Probes(_) | Part::Deny(_) => self.wants(*part),
+        };
+        let told = |part: Part| Some(format!("{} for `{}`", self.priority_of(part)?, name(&self.mark, part)));
+        let each: Vec<String> = self.parts().filter(used).filter_map(told).collect();
+        let (first, last) = self.block().into_inner();
+        format!("uses the priorities {}; {first} to {last} are kept for it", each.join(", "))
+    }
+
     /// Whether the target is to have this rule, apart from those that hold entries.
     pub(crate) fn wants(&self, part: Part) -> bool {
         self.priority_of(part).is_some()

@@ -11,6 +11,7 @@
 //! * [`Goal`], [`Write`]: the next request of a change. `order`: in which order there is never a gap.
 //!
 //! * [`NetworkSecurityGroup`]: the provider, and the only one here who asks anybody. `error`: what answers mean.
+//!   `permissions`: what could be written.
 //!
 //! All but the provider is pure: no clock, no input or output, no SDK.
 //!
@@ -28,13 +29,14 @@ mod foreign;
 mod layout;
 mod observe;
 mod order;
+mod permissions;
 mod place;
 mod provider;
 mod rule;
 mod settings;
 mod write;
 
-pub use error::{READING, WRITING};
+pub use error::{CHECKING, READING, WRITING};
 pub use observe::observe;
 pub use place::place;
 pub use provider::{NameError, NetworkSecurityGroup, Nsg};

@@ -12,6 +12,8 @@ use crate::settings::{Settings, destination};
 
 /// Stands for the whole group among the rooms: how many prefixes it takes besides, whatever rules they are in.
 pub(crate) const WHOLE_GROUP: Slot = Slot(u32::MAX);
+/// Stands for the destinations in the group: how many are left for our rules, those that they have among them.
+pub(crate) const DESTINATIONS: Slot = Slot(u32::MAX - 2);
 /// Stands for the rules of the group: how many more it takes.
 pub(crate) const MORE_RULES: Slot = Slot(u32::MAX - 1);
 
@@ -53,14 +55,20 @@ pub(crate) fn state(settings: &Settings, group: &Group) -> State {
 /// What is left of a group's limits for our rules.
 pub(crate) fn limits(settings: &Settings, group: &Group) -> Limits {
     let ours = ours(settings, group);
-    let of_ours = Group { rules: ours.values().map(|rule| (*rule).clone()).collect(), ..group.clone() };
-    let others = group.used().0 - of_ours.used().0;
+    let others = used_by_others(group, &ours).0;
     let inbound = foreign::others(settings, group).filter(|rule| rule.is_inbound());
     Limits {
         prefixes: settings.most_prefixes.saturating_sub(others),
         rules: settings.most_rules.saturating_sub(group.rules.len() - ours.len()),
         taken: inbound.map(Rule::priority).collect(),
     }
+}
+
+/// How many source prefixes and how many destinations other people's rules hold.
+fn used_by_others(group: &Group, ours: &BTreeMap<Part, &Rule>) -> (usize, usize) {
+    let of_ours = Group { rules: ours.values().map(|rule| (*rule).clone()).collect(), ..group.clone() };
+    let (all, own) = (group.used(), of_ours.used());
+    (all.0 - own.0, all.1 - own.1)
 }
 
 /// A line for each thing around the entries that is not as it should be.
@@ -173,6 +181,12 @@ fn rooms(settings: &Settings, group: &Group, ours: &BTreeMap<Part, &Rule>) -> Ve
     let mut rooms: Vec<Room> = settings.parts().filter(available).map(room).collect();
     let rules = settings.most_rules.saturating_sub(group.rules.len());
     rooms.push(both(MORE_RULES, format!("the {} rules of {}", settings.most_rules, group.name), rules));
+    let destinations = settings.most_prefixes.saturating_sub(used_by_others(group, ours).1);
+    rooms.push(both(
+        DESTINATIONS,
+        format!("the {} destinations of {}", settings.most_prefixes, group.name),
+        destinations,
+    ));
     rooms.push(both(WHOLE_GROUP, format!("the {} prefixes of {}", settings.most_prefixes, group.name), whole));
     rooms
 }

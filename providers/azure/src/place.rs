@@ -9,7 +9,7 @@ use tagwall_provider::{
 };
 
 use crate::layout::{Part, name};
-use crate::observe::{MORE_RULES, WHOLE_GROUP, joined};
+use crate::observe::{DESTINATIONS, MORE_RULES, WHOLE_GROUP, joined};
 use crate::order::{self, Limits, Standing, State};
 use crate::settings::{Settings, check_tag};
 
@@ -35,6 +35,9 @@ pub fn place(settings: &Settings, observed: &Observed, desired: &Desired) -> Res
     let wanted: Vec<Part> = settings.parts().filter(|part| settings.wants(*part)).collect();
     if let Some(part) = wanted.iter().find(|part| !is_available(observed, **part)) {
         return Err(occupied(settings, observed, *part));
+    }
+    if let Some(refusal) = too_many_destinations(settings, observed, &before, &after, &wanted) {
+        return Err(refusal);
     }
     let entries = in_order(settings, observed, &before, &after)
         .map_err(|order::Stuck| full(settings, observed, &before, &desired.prefixes()))?;
@@ -181,6 +184,33 @@ fn in_order(
     Ok(steps)
 }
 
+/// Destinations are counted as sources are, and apart: each rule of ours that names one holds one of them.
+fn too_many_destinations(
+    settings: &Settings,
+    observed: &Observed,
+    before: &Contents,
+    after: &Contents,
+    wanted: &[Part],
+) -> Option<Refusal> {
+    // What comes may stand beside what goes for a while.
+    let parts: BTreeSet<Part> = before.keys().chain(after.keys()).chain(wanted).copied().collect();
+    let needed = parts.into_iter().filter(|part| settings.destination_of(*part) != "*").count() as u64;
+    let room = observed.rooms.iter().find(|room| room.slot == DESTINATIONS);
+    let left = room.and_then(|room| room.free.v4).filter(|left| *left < needed)?;
+    Some(Refusal {
+        limit: Limit::Capacity,
+        finding: format!(
+            "the target's rules name {needed} destinations, and beside others' rules the network security group takes \
+             {left} more, of {}",
+            settings.most_prefixes
+        ),
+        choices: vec![
+            "leave out `destination`: the rules then lead to all behind the group".to_owned(),
+            "let other rules of the group go, or give the target a group of its own".to_owned(),
+        ],
+    })
+}
+
 /// What is made and mended around the entries, and what the rules cost.
 fn edits(settings: &Settings, observed: &Observed, after: &Contents, wanted: &[Part]) -> Vec<SkeletonEdit> {
     let opens = format!("{} {}", settings.protocol.name().to_uppercase(), joined(&settings.ports));
@@ -224,17 +254,21 @@ fn occupied(settings: &Settings, observed: &Observed, part: Part) -> Refusal {
         .map(|foreign| foreign.description.as_str())
         .collect();
     let (first, last) = settings.block().into_inner();
-    let mut choices = vec![
-        format!(
-            "give the target another `priority`: it uses {} from there on, now {first} to {last}",
-            last - first + 1
-        ),
-        "give that rule another name or priority, before or behind the target's".to_owned(),
-        format!("if the rule is what tagwall made, put the description `{}` back", settings.mark),
-    ];
-    if matches!(part, Part::Deny(_)) {
-        choices.push("leave the ports open to the group's other rules: `deny = false`".to_owned());
-    }
+    let restore = format!("if the rule is what tagwall made, put the description `{}` back", settings.mark);
+    let choices = if matches!(part, Part::Deny(_)) {
+        vec![
+            format!("let the rule be judged first: a priority below {first} for it, or one behind it for the target"),
+            "leave the ports open to the group's other rules: `deny = false`".to_owned(),
+            restore,
+        ]
+    } else {
+        let keeps = last - first + 1;
+        vec![
+            format!("give the target another `priority`: it keeps {keeps} from there on, now {first} to {last}"),
+            "give that rule another name or priority, before or behind the target's".to_owned(),
+            restore,
+        ]
+    };
     Refusal {
         limit: Limit::NotOurs,
         finding: format!("rule `{}` cannot stand at its place: {}", name(&settings.mark, part), found.join("; ")),
@@ -258,9 +292,9 @@ fn full(settings: &Settings, observed: &Observed, before: &Contents, wanted: &Pr
             free(MORE_RULES)
         ),
         choices: vec![
-            "let Azure resolve the tag: `service-tag` takes one rule and no prefixes".to_owned(),
+            "let Azure resolve the tag: `mode = \"service-tag\"` takes one rule and no prefixes".to_owned(),
             "name narrower or regional tags".to_owned(),
-            format!("let other rules of the group go, or raise `largest-rule` (it is {})", settings.largest_rule),
+            "let other rules of the group go, or give the target a group of its own".to_owned(),
         ],
     }
 }

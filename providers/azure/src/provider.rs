@@ -12,9 +12,10 @@ use tagwall_provider::{
     Steps,
 };
 
-use crate::error::classified;
+use crate::error::{CHECKING, READING, WRITING, classified};
 use crate::layout::owned;
 use crate::observe::{is_orphan, state};
+use crate::permissions;
 use crate::rule::{Group, Rule};
 use crate::settings::Settings;
 use crate::write::{Goal, Write, all_of};
@@ -99,18 +100,17 @@ impl NetworkSecurityGroup {
         let who = self.clients.check(&self.account).await.map_err(|error| self.failed("ask", error))?;
         let group = self.read(&client).await?;
         let observed = crate::observe(&self.settings, &group);
-        let (first, last) = self.settings.block().into_inner();
-        let mut lines = vec![
-            format!("asked as {who}"),
-            format!(
-                "{}: {} of {} prefixes and {} of {} rules are there; the target has the priorities {first} to {last}",
-                self.nsg.name,
-                group.used().0,
-                self.settings.most_prefixes,
-                group.rules.len(),
-                self.settings.most_rules
-            ),
-        ];
+        let mut lines = vec![format!("asked as {who}"), self.may_write(&client, &who).await?];
+        let (used, most) = (group.used(), self.settings.most_prefixes);
+        let room = |used: usize, most: usize| format!("{used} of {most} (room for {})", most.saturating_sub(used));
+        lines.push(format!(
+            "{} holds {} rules, {} source prefixes and {} destinations",
+            self.nsg.name,
+            room(group.rules.len(), self.settings.most_rules),
+            room(used.0, most),
+            room(used.1, most)
+        ));
+        lines.push(self.settings.told_priorities());
         let stands = |effect: &ForeignEffect| {
             effect.closes() || matches!(effect, ForeignEffect::MayBlock | ForeignEffect::Occupies)
         };
@@ -118,6 +118,30 @@ impl NetworkSecurityGroup {
             observed.foreign.into_iter().filter(|foreign| stands(&foreign.effect)).map(|foreign| foreign.description),
         );
         Ok(lines)
+    }
+
+    /// Whether a change would be allowed, as far as roles say. That nobody tells is no failure.
+    async fn may_write(&self, client: &Client, who: &str) -> Result<String, ProviderError> {
+        let path = format!("{}/providers/Microsoft.Authorization/permissions", self.nsg.path());
+        let answer = match client.get(&path, permissions::API_VERSION).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let (right, why) =
+                    (CHECKING.join(", "), error.fault().map_or_else(|| error.to_string(), |fault| fault.code.clone()));
+                return Ok(format!("whether it may write was not told ({why}): `{right}` lets it be asked"));
+            }
+        };
+        // Polling an operation is a convenience, see [`WRITING`].
+        let needed = READING.iter().chain(WRITING).copied().filter(|action| !action.contains("/operations/"));
+        match permissions::missing(&answer, needed) {
+            Some(missing) if missing.is_empty() => Ok("may read, write and delete rules, as its roles say".to_owned()),
+            Some(missing) => {
+                let what = format!("{} may not {}", who, missing.join(", "));
+                let hint = "`packaging/azure` has whole roles; to plan alone the read-only one is enough";
+                Err(ProviderError::Denied(self.cause("write").because(Missing(what)).hint(hint)))
+            }
+            None => Ok("whether it may write was not told: the answer is no list of permissions".to_owned()),
+        }
     }
 
     async fn client(&self) -> Result<std::sync::Arc<Client>, ProviderError> {
@@ -241,6 +265,11 @@ impl NetworkSecurityGroup {
         self.read(client).await
     }
 }
+
+/// Rights that are missing, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Missing(String);
 
 /// How many entries a rule holds, if it is one of those that do.
 fn counted(mark: &OwnerMark, rule: &Rule) -> Option<u64> {

@@ -11,12 +11,14 @@ pub struct Cause {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// Boxed, since it is rarely there and errors are to be small.
+    applied: Option<Box<Applied>>,
 }
 
 impl Cause {
     /// A cause that is its own bottom.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, source: None }
+        Self { message: message.into(), hint: None, source: None, applied: None }
     }
 
     /// Adds the error beneath; the message does not repeat it.
@@ -75,6 +77,28 @@ impl ProviderError {
         match self {
             Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) | Self::Rejected { cause, .. } => {
                 cause
+            }
+        }
+    }
+
+    /// The same after this had been done: by the calls before it, or by what else was tried in one go.
+    #[must_use]
+    pub fn after(mut self, before: Applied) -> Self {
+        match &mut self {
+            Self::Rejected { applied, .. } => *applied += before,
+            Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) => {
+                **cause.applied.get_or_insert_default() += before;
+            }
+        }
+        self
+    }
+
+    /// What had been done before it, as far as the provider tells.
+    pub fn applied(&self) -> Applied {
+        match self {
+            Self::Rejected { applied, .. } => *applied,
+            Self::Transient(cause) | Self::Denied(cause) | Self::Conflict(cause) => {
+                cause.applied.as_deref().copied().unwrap_or_default()
             }
         }
     }

@@ -1,5 +1,7 @@
 //! What it takes to bring a target from what it admits to what it should.
 
+use std::ops::{Add, AddAssign};
+
 use crate::{Admits, Slot, StoredId};
 
 /// What a step does.
@@ -69,4 +71,23 @@ pub struct Applied {
     pub skeleton: u64,
     /// Writing calls: transactions, requests.
     pub calls: u64,
+}
+
+impl Add for Applied {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            added: self.added + other.added,
+            removed: self.removed + other.removed,
+            skeleton: self.skeleton + other.skeleton,
+            calls: self.calls + other.calls,
+        }
+    }
+}
+
+impl AddAssign for Applied {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
 }

@@ -75,6 +75,27 @@ pub struct Explain {
     pub format: Format,
 }
 
+/// `clients`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Of each line the first address counts, with or without a port: access logs, kernel logs and JSON
+will do. The lists are those of the newest known publication, or of --feed; no firewall is asked,
+and limits are not judged.")]
+pub struct Clients {
+    /// Log files; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub log: Vec<PathBuf>,
+    /// Only these targets
+    #[arg(short, long, value_name = "NAME")]
+    pub target: Vec<String>,
+    /// How many addresses to show for each target
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub most: usize,
+    /// How to say it
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
 /// `apply`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -8,6 +8,9 @@ use crate::batches::Permission;
 use crate::leave::Leave;
 use crate::placement::count_entries;
 
+/// How many groups a network interface takes unless AWS was asked for more.
+const GROUPS_OF_AN_INTERFACE: usize = 5;
+
 /// Of no group: where nothing of ours stands yet, something has to be named.
 const NO_RULE: &str = "sgr-00000000000000000";
 
@@ -48,6 +51,12 @@ impl SecurityGroups {
             leave.heard(action, &group.id, connection.call(action, asked.send()).await)?;
         }
         let mut lines = self.holdings(&observed);
+        if groups.len() > GROUPS_OF_AN_INTERFACE {
+            lines.push(format!(
+                "{} groups: a network interface takes {GROUPS_OF_AN_INTERFACE} of them unless AWS raised that, up to 16",
+                groups.len()
+            ));
+        }
         lines.extend(leave.told()?);
         Ok(lines)
     }

@@ -56,7 +56,8 @@ impl Provider for SecurityGroups {
             return Ok(Applied::default());
         }
         let connection = self.connection().await?;
-        let groups = read::groups(&connection, &self.groups).await?;
+        // It was seen that they are there; one that has gone since has no rules, and is not what was seen.
+        let groups = read::rules(&connection, &self.groups).await?;
         if self.observed(&groups, &[]).revision.content != base.content {
             return Err(moved());
         }
@@ -84,13 +85,7 @@ impl Provider for SecurityGroups {
             let rules = read::rules(&connection, &named).await?;
             let (calls, steps) = removal(mark, &rules);
             let done = Writing::new(&connection, mark, &named, &steps).carry_out(calls).await;
-            sum = match done {
-                Ok(applied) => plus(sum, applied),
-                Err(ProviderError::Rejected { applied, cause }) => {
-                    return Err(ProviderError::Rejected { applied: plus(sum, applied), cause });
-                }
-                Err(error) => return Err(error),
-            };
+            sum += done.map_err(|error| error.after(sum))?;
         }
         Ok(sum)
     }
@@ -98,13 +93,4 @@ impl Provider for SecurityGroups {
 
 pub(crate) fn moved() -> ProviderError {
     ProviderError::Conflict(Cause::new("what is ours in the firewall was changed since it was looked at"))
-}
-
-pub(crate) const fn plus(one: Applied, other: Applied) -> Applied {
-    Applied {
-        added: one.added + other.added,
-        removed: one.removed + other.removed,
-        skeleton: one.skeleton + other.skeleton,
-        calls: one.calls + other.calls,
-    }
 }

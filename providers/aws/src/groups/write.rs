@@ -16,21 +16,39 @@ use crate::rule::{Group, Ports, Protocol, Source, TAG_KEY};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long is waited in silence.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// Waits between looks, longer each time, and says when it is enough.
-pub(crate) struct Patience {
-    until: Instant,
+pub(crate) struct Patience<'a> {
+    connection: &'a Connection,
+    /// What is waited for, to be told.
+    what: &'a str,
+    since: Instant,
     pause: Duration,
+    told: bool,
 }
 
-impl Patience {
-    pub(crate) fn new(connection: &Connection) -> Self {
-        Self { until: Instant::now() + connection.patience, pause: FIRST_PAUSE }
+impl<'a> Patience<'a> {
+    pub(crate) fn new(connection: &'a Connection, what: &'a str) -> Self {
+        Self { connection, what, since: Instant::now(), pause: FIRST_PAUSE, told: false }
     }
 
-    /// Whether to look again, after a pause.
+    /// Whether to look again, after a pause. That it takes long is told once.
     pub(crate) async fn another(&mut self) -> bool {
-        if Instant::now() + self.pause > self.until {
+        let (waited, patience) = (self.since.elapsed(), self.connection.patience);
+        if waited + self.pause > patience {
             return false;
+        }
+        if waited + self.pause > SILENCE && !self.told {
+            self.told = true;
+            tracing::info!(
+                target: "tagwall_aws",
+                "still waiting for {} in {}: AWS took the change and does not show it yet; for up to {} s in all",
+                self.what,
+                self.connection.place,
+                patience.as_secs()
+            );
         }
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -82,10 +100,7 @@ impl<'a> Writing<'a> {
                 Ok(()) => {}
                 // Perhaps made by a try whose answer was lost; perhaps by another pass that wants the same.
                 Err(ProviderError::Conflict(_)) if self.turns_out_made(&call).await => {}
-                Err(ProviderError::Rejected { cause, .. }) => {
-                    return Err(ProviderError::Rejected { applied: self.applied(false), cause });
-                }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.after(self.applied(false))),
             }
             self.made.push(call);
         }
@@ -143,7 +158,8 @@ impl<'a> Writing<'a> {
 
     /// Reads until something shows. None where it does not in time, or nothing can be read.
     async fn wait(&self, shows: impl Fn(&[Group]) -> bool) -> Option<Vec<Group>> {
-        let mut patience = Patience::new(self.connection);
+        let what = format!("the rules of {}", self.groups.join(", "));
+        let mut patience = Patience::new(self.connection, &what);
         loop {
             let groups = read::rules(self.connection, self.groups).await.ok()?;
             if shows(&groups) {

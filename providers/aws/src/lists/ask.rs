@@ -5,7 +5,7 @@ use tagwall_provider::{Family, ProviderError};
 
 use super::{ListName, PrefixLists, read, write};
 use crate::client::Connection;
-use crate::groups::write::tagged;
+use crate::groups::write::{tag, tagged};
 use crate::leave::Leave;
 use crate::prefix_list::{Form, PrefixList};
 
@@ -25,14 +25,24 @@ impl PrefixLists {
                     lines.push(format!("no list of {family} is named: a tag with {family} prefixes is refused"));
                 }
                 Form::There(list) => {
-                    lines.push(self.holding(list, write::is_named(&connection, &list.id).await?));
+                    lines.push(self.holding(list, &write::users(&connection, &list.id).await?));
                     self.may_modify(&connection, family, list, &mut leave).await?;
+                    if list.former.is_some() {
+                        let asked = connection.ec2.create_tags().dry_run(true).resources(&list.id);
+                        let action = "ec2:CreateTags";
+                        let answered = connection.call(action, asked.tags(tag(&self.target.mark)).send()).await;
+                        leave.heard(action, &list.id, answered)?;
+                    }
                     if matches!(self.lists.get(family), ListName::Name(_)) {
                         let asked = connection.ec2.delete_managed_prefix_list().dry_run(true).prefix_list_id(&list.id);
                         let action = "ec2:DeleteManagedPrefixList";
                         leave.heard(action, &list.id, connection.call(action, asked.send()).await)?;
                     }
                 }
+                Form::Occupied { name, by } => lines.push(format!(
+                    "no list of {family}: {} has the name `{name}`; name it by id, or give the target's another name",
+                    by.join(" and ")
+                )),
                 Form::ToCreate(name) => {
                     let most = self.target.most_entries;
                     lines.push(format!(
@@ -74,15 +84,19 @@ impl PrefixLists {
         leave.heard(action, &list.id, connection.call(action, asked.send()).await)
     }
 
-    fn holding(&self, list: &PrefixList, is_named: bool) -> String {
-        let mark = self.target.mark.to_string();
-        let ours = list.entries.iter().filter(|(_, description)| description.as_ref() == Some(&mark)).count();
-        let use_of_it = if is_named { "" } else { "; no rule names it yet, so it opens nothing" };
+    fn holding(&self, list: &PrefixList, users: &[String]) -> String {
+        let owns = |(_, description): &&(_, Option<String>)| self.target.owns(list, description.as_ref());
+        let (ours, most) = (list.entries.iter().filter(owns).count(), list.max_entries);
+        let former = list.former.as_ref().map(|mark| format!(", to be taken over from {mark}")).unwrap_or_default();
+        let use_of_it = if users.is_empty() {
+            "no rule names it yet, so it opens nothing".to_owned()
+        } else {
+            format!("named by {}, and counts as {most} rules in each security group of these", write::listing(users))
+        };
         format!(
-            "{}: {ours} entries of ours and {} of others, MaxEntries {}, may grow to {}{use_of_it}",
+            "{}{former}: {ours} entries of ours and {} of others, MaxEntries {most}, may grow to {}; {use_of_it}",
             list.id,
             list.entries.len() - ours,
-            list.max_entries,
             self.target.most_entries
         )
     }

@@ -5,7 +5,7 @@ use tagwall_provider::{Cause, Family, IpNet, OwnerMark, PerFamily, ProviderError
 
 use super::ListName;
 use crate::client::Connection;
-use crate::prefix_list::{Form, PrefixList};
+use crate::prefix_list::{Form, ListTarget, PrefixList};
 use crate::rule::TAG_KEY;
 
 /// How many lists or entries a page holds; EC2 takes up to 100.
@@ -35,7 +35,7 @@ pub(super) async fn one(connection: &Connection, id: &str) -> Result<Option<Mana
 }
 
 /// The entries of one version with their descriptions.
-pub(super) async fn entries(
+pub(crate) async fn entries(
     connection: &Connection,
     id: &str,
     version: i64,
@@ -58,33 +58,76 @@ pub(super) async fn entries(
 pub(super) async fn forms(
     connection: &Connection,
     names: &PerFamily<ListName>,
-    mark: &OwnerMark,
+    target: &ListTarget,
     all: &[ManagedPrefixList],
 ) -> Result<PerFamily<Form>, ProviderError> {
     let mut forms = PerFamily::default();
     for family in Family::ALL {
-        *forms.get_mut(family) = match (names.get(family), found(names.get(family), mark, all)) {
+        *forms.get_mut(family) = match (names.get(family), found(names.get(family), family, target, all)) {
             (ListName::None, _) => Form::None,
-            (_, Some(list)) => Form::There(with_entries(connection, list, family).await?),
-            (ListName::Name(name), None) => Form::ToCreate(name.clone()),
-            (ListName::Id(id), None) => return Err(missing(id, connection)),
+            (name, Found::Ours(list)) => {
+                let there = with_entries(connection, list, family).await?;
+                Form::There(PrefixList { made: matches!(name, ListName::Name(_)), ..there })
+            }
+            (_, Found::LeftTo(list, former)) => {
+                let there = with_entries(connection, list, family).await?;
+                Form::There(PrefixList { made: true, former: Some(former), ..there })
+            }
+            (ListName::Name(name), Found::Others(lists)) => {
+                Form::Occupied { name: name.clone(), by: lists.into_iter().map(told).collect() }
+            }
+            (ListName::Name(name), Found::Nothing) => Form::ToCreate(name.clone()),
+            (ListName::Id(id), _) => return Err(missing(id, connection)),
         };
     }
     Ok(forms)
 }
 
-/// The list that a name stands for. Of several that are ours by name and tag it is always the same one.
+/// What a name stands for.
+pub(super) enum Found<'a> {
+    /// No list at all.
+    Nothing,
+    /// The target's list. Of several that are ours by name and tag it is always the same one.
+    Ours(&'a ManagedPrefixList),
+    /// The one list of this name, by its tag of a target of our owner that is gone.
+    LeftTo(&'a ManagedPrefixList, OwnerMark),
+    /// Lists of this name that are not the target's to take.
+    Others(Vec<&'a ManagedPrefixList>),
+}
+
 pub(super) fn found<'a>(
     name: &ListName,
-    mark: &OwnerMark,
+    family: Family,
+    target: &ListTarget,
     all: &'a [ManagedPrefixList],
-) -> Option<&'a ManagedPrefixList> {
-    let is_it = |list: &&ManagedPrefixList| match name {
-        ListName::None => false,
-        ListName::Id(id) => list.prefix_list_id() == Some(id),
-        ListName::Name(name) => list.prefix_list_name() == Some(name) && mark_of(list).as_ref() == Some(mark),
+) -> Found<'a> {
+    let name = match name {
+        ListName::None => return Found::Nothing,
+        ListName::Id(id) => {
+            let list = all.iter().find(|list| list.prefix_list_id() == Some(id));
+            return list.map_or(Found::Nothing, Found::Ours);
+        }
+        ListName::Name(name) => name,
     };
-    all.iter().filter(is_it).min_by_key(|list| list.prefix_list_id())
+    let named: Vec<&ManagedPrefixList> = all.iter().filter(|list| list.prefix_list_name() == Some(name)).collect();
+    let ours = named.iter().filter(|list| mark_of(list).as_ref() == Some(&target.mark));
+    if let Some(ours) = ours.min_by_key(|list| list.prefix_list_id()) {
+        return Found::Ours(ours);
+    }
+    match &named[..] {
+        [] => Found::Nothing,
+        [list] => match mark_of(list).filter(|mark| target.is_gone(mark) && family_of(list) == Some(family)) {
+            Some(former) => Found::LeftTo(list, former),
+            None => Found::Others(named),
+        },
+        _ => Found::Others(named),
+    }
+}
+
+fn told(list: &ManagedPrefixList) -> String {
+    let id = list.prefix_list_id().unwrap_or_default();
+    mark_of(list)
+        .map_or_else(|| format!("prefix list {id} (without a mark)"), |mark| format!("prefix list {id} ({mark})"))
 }
 
 pub(super) async fn with_entries(
@@ -103,7 +146,7 @@ pub(super) async fn with_entries(
         return Err(unreadable(&id, "its version or its size"));
     };
     let entries = entries(connection, &id, version).await?;
-    Ok(PrefixList { id, max_entries, version, entries })
+    Ok(PrefixList { id, max_entries, version, entries, made: false, former: None })
 }
 
 /// The state's name, as `modify-complete`.
@@ -111,8 +154,18 @@ pub(super) fn state(list: &ManagedPrefixList) -> &str {
     list.state().map_or("", |state| state.as_str())
 }
 
-pub(super) fn family_of(list: &ManagedPrefixList) -> Option<Family> {
+pub(crate) fn family_of(list: &ManagedPrefixList) -> Option<Family> {
     Family::ALL.into_iter().find(|family| list.address_family() == Some(&family.to_string()))
+}
+
+/// Whether a policy as the one that is shipped lets us write to it.
+pub(super) fn is_tagged(list: &ManagedPrefixList) -> bool {
+    list.tags().iter().any(|tag| tag.key() == Some(TAG_KEY))
+}
+
+/// Whether it is one of Amazon's own, which nobody else writes to.
+pub(crate) fn is_amazons(list: &ManagedPrefixList) -> bool {
+    list.owner_id() == Some("AWS")
 }
 
 /// Whose list it is, by its tag.

@@ -7,9 +7,9 @@ use tagwall_provider::{Applied, Cause, Family, IpNet, OwnerMark, PerFamily, Prov
 
 use super::read;
 use crate::client::Connection;
-use crate::groups::write::{Patience, tagged};
-use crate::groups::{moved, plus};
-use crate::prefix_list::{Form, ListCall, MOST_ENTRIES_A_CALL};
+use crate::groups::moved;
+use crate::groups::write::{Patience, tag, tagged};
+use crate::prefix_list::{Form, ListCall, ListTarget, MOST_ENTRIES_A_CALL, PrefixList};
 
 type Entries = BTreeMap<IpNet, Option<String>>;
 
@@ -36,7 +36,7 @@ impl<'a> Writing<'a> {
             Form::There(list) => {
                 Known { id: list.id.clone(), base: list.version, entries: list.entries.iter().cloned().collect() }
             }
-            Form::None | Form::ToCreate(_) => Known::default(),
+            Form::None | Form::ToCreate(_) | Form::Occupied { .. } => Known::default(),
         };
         Self { connection, mark, lists: PerFamily::from_fn(known), applied: Applied::default() }
     }
@@ -45,21 +45,24 @@ impl<'a> Writing<'a> {
     pub(super) async fn carry_out(mut self, calls: Vec<ListCall>) -> Result<Applied, ProviderError> {
         for call in calls {
             let done = match call {
+                ListCall::TakeOver { family } => self.take_over(family).await,
                 ListCall::Create { family, name, max_entries, add } => {
                     self.create(family, name, max_entries, add).await
                 }
                 ListCall::Resize { family, max_entries } => self.resize(family, max_entries).await,
                 ListCall::Modify { family, after, add, remove } => self.modify(family, after, add, remove).await,
             };
-            match done {
-                Ok(applied) => self.applied = plus(self.applied, applied),
-                Err(ProviderError::Rejected { cause, .. }) => {
-                    return Err(ProviderError::Rejected { applied: self.applied, cause });
-                }
-                Err(error) => return Err(error),
-            }
+            self.applied += done.map_err(|error| error.after(self.applied))?;
         }
         Ok(self.applied)
+    }
+
+    async fn take_over(&self, family: Family) -> Result<Applied, ProviderError> {
+        let id = &self.lists.get(family).id;
+        let asked = self.connection.ec2.create_tags().resources(id).tags(tag(self.mark));
+        self.connection.call("ec2:CreateTags", asked.send()).await?;
+        self.settled(id, |list| read::mark_of(list).as_ref() == Some(self.mark)).await?;
+        Ok(Applied { skeleton: 1, calls: 1, ..Applied::default() })
     }
 
     async fn create(
@@ -171,7 +174,8 @@ impl<'a> Writing<'a> {
         id: &str,
         shows: impl Fn(&ManagedPrefixList) -> bool,
     ) -> Result<Option<ManagedPrefixList>, ProviderError> {
-        let mut patience = Patience::new(self.connection);
+        let what = format!("prefix list {id} to be complete");
+        let mut patience = Patience::new(self.connection, &what);
         loop {
             let list = read::one(self.connection, id).await?;
             match &list {
@@ -186,6 +190,7 @@ impl<'a> Writing<'a> {
 }
 
 /// Takes everything with this mark out of a list, and the list away where it was made for it and nothing else needs it.
+/// From a list that was made for it all that carries the owner's mark goes: another target's, whose list it was before.
 pub(super) async fn clear(
     connection: &Connection,
     mark: &OwnerMark,
@@ -193,8 +198,9 @@ pub(super) async fn clear(
 ) -> Result<Applied, ProviderError> {
     let Some(family) = read::family_of(list) else { return Ok(Applied::default()) };
     let there = read::with_entries(connection, list, family).await?;
-    let text = mark.to_string();
-    let ours = |(_, description): &&(IpNet, Option<String>)| description.as_ref() == Some(&text);
+    let made = read::mark_of(list).as_ref() == Some(mark);
+    let (target, there) = (ListTarget::new(mark.clone()), PrefixList { made, ..there });
+    let ours = |(_, description): &&(IpNet, Option<String>)| target.owns(&there, description.as_ref());
     let remove: Vec<IpNet> = there.entries.iter().filter(ours).map(|(prefix, _)| *prefix).collect();
     let only_ours = remove.len() == there.entries.len();
     let call =
@@ -205,22 +211,18 @@ pub(super) async fn clear(
     *forms.get_mut(family) = Form::There(there);
     let mut applied = Writing::new(connection, mark, &forms).carry_out(calls).await?;
     // Whoever names it in a rule needs it, empty or not.
-    if only_ours && read::mark_of(list).as_ref() == Some(mark) && !is_named(connection, &id).await? {
+    if only_ours && made && users(connection, &id).await?.is_empty() {
         let asked = connection.ec2.delete_managed_prefix_list().prefix_list_id(&id);
         match connection.call("ec2:DeleteManagedPrefixList", asked.send()).await {
             Ok(_) => {
-                applied = plus(applied, Applied { skeleton: 1, calls: 1, ..Applied::default() });
+                applied += Applied { skeleton: 1, calls: 1, ..Applied::default() };
             }
             // A try whose answer was lost did it.
             Err(failure) if failure.code().is_some_and(|code| code.ends_with(".NotFound")) => {}
-            Err(failure) => {
-                return Err(match failure.error {
-                    ProviderError::Rejected { cause, .. } => ProviderError::Rejected { applied, cause },
-                    error => error,
-                });
-            }
+            Err(failure) => return Err(failure.error.after(applied)),
         }
-        let mut patience = Patience::new(connection);
+        let what = format!("prefix list {id} to be gone");
+        let mut patience = Patience::new(connection, &what);
         while read::one(connection, &id).await?.is_some_and(|list| !read::state(&list).starts_with("delete-"))
             && patience.another().await
         {}
@@ -228,11 +230,23 @@ pub(super) async fn clear(
     Ok(applied)
 }
 
-/// Whether some rule or route names the list.
-pub(super) async fn is_named(connection: &Connection, id: &str) -> Result<bool, ProviderError> {
+/// Who names the list in a rule or a route: security groups, route tables and the like, by id.
+pub(super) async fn users(connection: &Connection, id: &str) -> Result<Vec<String>, ProviderError> {
     let asked = connection.ec2.get_managed_prefix_list_associations().prefix_list_id(id);
-    let answer = connection.call("ec2:GetManagedPrefixListAssociations", asked.send()).await?;
-    Ok(!answer.prefix_list_associations().is_empty())
+    let pages = asked.into_paginator().items().send();
+    let action = "ec2:GetManagedPrefixListAssociations";
+    let found = connection.call(action, pages.collect::<Result<Vec<_>, _>>()).await?;
+    let mut users: Vec<String> = found.into_iter().filter_map(|user| user.resource_id).collect();
+    users.sort_unstable();
+    users.dedup();
+    Ok(users)
+}
+
+/// The first of them, and how many more.
+pub(super) fn listing(users: &[String]) -> String {
+    const NAMED: usize = 5;
+    let named = users.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if users.len() > NAMED { format!("{named} and {} more", users.len() - NAMED) } else { named }
 }
 
 fn listed(entries: &Entries) -> Vec<(IpNet, Option<String>)> {

@@ -62,6 +62,28 @@ on_a_rig! {
         assert!(rig.log().iter().any(|entry| entry["action"] == "AssumeRole"));
     }
 
+    /// Targets of one account and region that are looked at together are read together: each sees its own.
+    async fn targets_that_ask_together_are_read_together(rig) {
+        let (clients, hand) = (Clients::default(), Hand::new(&rig));
+        let groups: Vec<String> = (0..5).map(|number| hand.make_group(&format!("group-{number}"))).collect();
+        let provider = |group: &String| {
+            let target = World::of(&rig, Vec::new()).target;
+            SecurityGroups::new(&clients, account(REGION), vec![group.clone()], target)
+        };
+        let sets = [start(), goal(), start().union(&goal()), start().intersection(&goal()), goal()];
+        for (group, wanted) in groups.iter().zip(&sets) {
+            pass(&provider(group), &Desired::listed(wanted.clone())).await.unwrap();
+        }
+        let log = rig.log().len();
+        let providers: Vec<SecurityGroups> = groups.iter().map(provider).collect();
+        let seen = futures_util::future::join_all(providers.iter().map(tagwall_provider::Provider::observe)).await;
+        for (seen, wanted) in seen.into_iter().zip(&sets) {
+            assert_eq!(seen.unwrap().admitted(), *wanted);
+        }
+        let calls: Vec<String> = rig.log()[log..].iter().map(|call| text(call, "action").to_owned()).collect();
+        assert_eq!(calls, ["DescribeSecurityGroupRules"; 2], "one by group, one by mark");
+    }
+
     /// What is counted is what the rig was asked, over all accounts, and what was tried again is told apart.
     async fn requests_are_counted(rig) {
         let world = World::new(&rig, 1);

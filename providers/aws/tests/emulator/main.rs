@@ -17,6 +17,7 @@ mod accounts;
 #[path = "../model/data.rs"]
 mod data;
 mod faults;
+mod foreign;
 mod groups;
 mod hand;
 mod kill;

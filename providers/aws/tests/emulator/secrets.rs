@@ -27,6 +27,15 @@ impl Write for Captured {
 }
 
 impl Captured {
+    /// All that is logged from now on, by this filter.
+    fn everything(filter: &str) -> Self {
+        let captured = Self::default();
+        let writer = captured.clone();
+        let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_ansi(false);
+        log.with_writer(move || writer.clone()).init();
+        captured
+    }
+
     fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
@@ -40,14 +49,28 @@ fn told(log: &str) -> Vec<&'static str> {
 }
 
 on_a_rig! {
+    /// Somebody looks on, at night.
+    async fn long_waits_are_told_once(rig) {
+        let captured = Captured::everything("tagwall_aws=info");
+        let world = standing(&rig).await;
+        assert_eq!(captured.take(), "", "what takes no time is told");
+        rig.advance(300);
+        rig.set("lag", 8);
+        world.reach(&goal()).await;
+        let lines = |log: &str| -> Vec<String> { log.lines().map(str::to_owned).collect() };
+        let told = lines(&captured.take());
+        let expect = format!("still waiting for the rules of {} in eu-west-1", world.groups.join(", "));
+        assert!(matches!(&told[..], [line] if line.contains(&expect)), "{told:?}");
+        let fault = serde_json::json!({ "kind": "timeout", "action": "DescribeSecurityGroupRules", "seconds": 7 });
+        rig.faults(&fault);
+        world.provider().observe().await.unwrap();
+        let told = lines(&captured.take());
+        let expect = "ec2:DescribeSecurityGroupRules in eu-west-1 is not done after 5 s";
+        assert!(matches!(&told[..], [line] if line.contains(expect)), "{told:?}");
+    }
+
     async fn no_secret_is_logged(rig) {
-        let captured = Captured::default();
-        let writer = captured.clone();
-        tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("trace"))
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .init();
+        let captured = Captured::everything("trace");
         let world = standing(&rig).await;
         world.reach(&goal()).await;
         world.provider().check().await.unwrap();

@@ -11,7 +11,8 @@ fn target(most_entries: u64) -> ListTarget {
 }
 
 fn list(family: Family, max_entries: u64) -> Form {
-    Form::There(PrefixList { id: format!("pl-{family}"), max_entries, version: 1, entries: Vec::new() })
+    let (id, entries) = (format!("pl-{family}"), Vec::new());
+    Form::There(PrefixList { id, max_entries, version: 1, entries, made: false, former: None })
 }
 
 fn lists(max_entries: u64) -> PerFamily<Form> {
@@ -27,8 +28,13 @@ fn make(lists: &mut PerFamily<Form>, base: &PerFamily<i64>, call: &ListCall) -> 
                 return Err("InvalidParameterValue");
             }
             let entries = add.iter().map(|prefix| (*prefix, Some(OURS.to_owned()))).collect();
-            let list = PrefixList { id: "pl-new".to_owned(), max_entries: *max_entries, version: 1, entries };
+            let (id, max_entries) = ("pl-new".to_owned(), *max_entries);
+            let list = PrefixList { id, max_entries, version: 1, entries, made: true, former: None };
             *lists.get_mut(*family) = Form::There(list);
+        }
+        ListCall::TakeOver { family } => {
+            let Form::There(list) = lists.get_mut(*family) else { return Err("InvalidID") };
+            list.former = None;
         }
         ListCall::Resize { family, max_entries } => {
             let Form::There(list) = lists.get_mut(*family) else { return Err("InvalidPrefixListID.NotFound") };
@@ -165,6 +171,81 @@ fn a_list_is_made_when_it_is_needed() {
         "{made:?}"
     );
     assert!(matches!(lists.v6, Form::ToCreate(_)));
+}
+
+/// What a plan says it does around the entries.
+fn told(lists: &PerFamily<Form>, target: &ListTarget, wanted: &PrefixSet) -> Vec<String> {
+    let steps = place(target, &observe(target, lists), &Desired::listed(wanted.clone())).unwrap();
+    steps.skeleton.into_iter().map(|edit| edit.description).collect()
+}
+
+/// A list weighs in every group that names it: that it is made or grows is told before it is done.
+#[test]
+fn a_plan_tells_of_lists_that_are_made_and_grow() {
+    let mut lists = PerFamily { v4: list(Family::V4, 10), v6: Form::ToCreate("entra-v6".to_owned()) };
+    assert_eq!(told(&lists, &target(30), &hosts(0, 10)), [""; 0], "it fits");
+    let wanted = hosts(0, 12).union(&set(&["2001:db8::/48", "2001:db8:2::/48"]));
+    let expect = [
+        "lets prefix list pl-IPv4 grow from 10 to 12 entries (MaxEntries): it counts as 12 rules in every security group \
+         that names it",
+        "makes prefix list `entra-v6` for 2 IPv6 entries (MaxEntries): it opens nothing until a rule names it, and it \
+         counts as 2 rules in every security group that names it",
+    ];
+    assert_eq!(told(&lists, &target(30), &wanted), expect);
+    pass(&mut lists, &target(30), &wanted);
+    // Old and new stand side by side for a while, and somebody else's count.
+    let Form::There(list) = &mut lists.v4 else { panic!("{lists:?}") };
+    list.entries.push((prefix("203.0.113.0/24"), None));
+    list.max_entries = 13;
+    let grown = told(&lists, &target(100), &hosts(50, 12));
+    assert!(matches!(&grown[..], [v4] if v4.contains("grow from 13 to 25 entries")), "{grown:?}");
+    let making = ListTarget { make_room: true, ..target(13) };
+    let window = told(&lists, &making, &hosts(50, 12));
+    assert!(
+        matches!(&window[..], [line] if line.starts_with("`make-room` is set: 12 IPv4 prefixes (12 addresses)")),
+        "{window:?}"
+    );
+}
+
+/// The list that rules name is the one that is filled, whatever the target was called that it was made for.
+#[test]
+fn a_list_of_a_target_that_is_gone_is_taken_over() {
+    let mut lists = lists(10);
+    let Form::There(list) = &mut lists.v4 else { panic!("{lists:?}") };
+    (list.made, list.former) = (true, Some("tagwall:edge/gone".parse().unwrap()));
+    let of = |text: &str, mark: &str| (prefix(text), Some(mark.to_owned()));
+    list.entries = vec![
+        of("192.0.2.0/24", "tagwall:edge/gone"),
+        of("198.51.100.0/24", "tagwall:edge/gone"),
+        of("203.0.113.0/24", "tagwall:core/gone"),
+    ];
+    let observed = observe(&target(10), &lists);
+    assert_eq!((observed.admitted(), observed.foreign.len()), (set(&["192.0.2.0/24", "198.51.100.0/24"]), 1));
+    let wanted = set(&["192.0.2.0/24"]);
+    let expect = "takes over: prefix list pl-IPv4 is of tagwall:edge/gone, which is no target any more";
+    assert_eq!(told(&lists, &target(10), &wanted), [expect]);
+    let made = pass(&mut lists, &target(10), &wanted);
+    let [ListCall::TakeOver { .. }, ListCall::Modify { add, remove, .. }] = &made[..] else { panic!("{made:?}") };
+    assert_eq!((add.len(), &remove[..]), (0, &[prefix("198.51.100.0/24")][..]));
+    assert_eq!(admitted(&lists), set(&["192.0.2.0/24", "203.0.113.0/24"]));
+    // The negative control: in a list that was not made for the target, its neighbours keep what they entered.
+    let Form::There(list) = &mut lists.v4 else { panic!("{lists:?}") };
+    list.made = false;
+    assert!(observe(&target(10), &lists).entries.is_empty());
+}
+
+#[test]
+fn no_list_is_made_beside_another_of_its_name() {
+    let occupied =
+        Form::Occupied { name: "entra-v4".to_owned(), by: vec!["prefix list pl-1 (tagwall:edge/mail)".to_owned()] };
+    let lists = PerFamily { v4: occupied, v6: list(Family::V6, 10) };
+    let observed = observe(&target(10), &lists);
+    let refusal = place(&target(10), &observed, &Desired::listed(set(&["192.0.2.0/24"]))).unwrap_err();
+    assert_eq!(refusal.limit, Limit::NotOurs);
+    assert!(refusal.finding.starts_with("prefix list pl-1 (tagwall:edge/mail) has the name `entra-v4`"), "{refusal}");
+    assert!(refusal.choices[0].contains("by its id"), "{:?}", refusal.choices);
+    // Where nothing of that family is wanted, nobody is in the way.
+    assert!(place(&target(10), &observed, &Desired::listed(set(&["2001:db8::/32"]))).is_ok());
 }
 
 #[test]

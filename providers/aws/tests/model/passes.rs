@@ -66,7 +66,7 @@ fn put_in(world: &mut World, (group, prefix, ports, whose): &Put) {
         Whose::ANeighbours => (Some("tagwall:edge/mail"), None),
         Whose::OfATargetThatIsGone => (Some(world::GONE), Some(world::GONE)),
     };
-    let source = prefix.map_or(Source::PrefixList { family: None, weight: 2 }, Source::Prefix);
+    let source = prefix.map_or_else(|| world::named_list(None, 2), Source::Prefix);
     world.put(group, source, *ports, tag, text);
 }
 

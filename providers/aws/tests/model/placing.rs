@@ -3,7 +3,7 @@
 use tagwall_aws::{Call, Group, MOST_RULES_A_CALL, Ports, Source, Target, calls, observe, place};
 use tagwall_provider::{Desired, Family, ForeignEffect, Limit, PrefixSet, Skeleton};
 
-use super::world::{self, OURS, PORT, World, pass, plan, prefix, set, target};
+use super::world::{self, OURS, PORT, Pass, World, pass, plan, prefix, set, target};
 
 /// The rules of each group: prefixes, `!` before what is not ours.
 fn shown(world: &World) -> Vec<String> {
@@ -70,7 +70,7 @@ fn the_sixtieth_rule_fits_and_the_sixty_first_does_not() {
     assert_eq!(plan(&world, &target, &hosts(61)).unwrap_err().limit, Limit::Capacity);
     // Other people's rules count.
     let mut world = World::new(1, 60);
-    world.put(0, Source::Group, Ports::tcp(22, 22), None, None);
+    world.put(0, world::members(), Ports::tcp(22, 22), None, None);
     pass(&mut world, &target, &hosts(59)).unwrap();
     assert_eq!(plan(&world, &target, &hosts(60)).unwrap_err().limit, Limit::Capacity);
 }
@@ -78,8 +78,8 @@ fn the_sixtieth_rule_fits_and_the_sixty_first_does_not() {
 #[test]
 fn a_prefix_list_weighs_its_max_entries_and_a_group_counts_in_both_families() {
     let mut world = World::new(1, 60);
-    world.put(0, Source::PrefixList { family: Some(Family::V4), weight: 50 }, Ports::tcp(22, 22), None, None);
-    world.put(0, Source::Group, Ports::tcp(22, 22), None, None);
+    world.put(0, world::named_list(Some(Family::V4), 50), Ports::tcp(22, 22), None, None);
+    world.put(0, world::members(), Ports::tcp(22, 22), None, None);
     let room = &world.observe(&of_quota(60)).rooms[0];
     assert_eq!((room.free.v4, room.free.v6), (Some(9), Some(59)));
 }
@@ -164,6 +164,12 @@ fn making_room_is_bounded() {
         })
         .collect();
     assert_eq!(sizes, [(false, 1), (true, 2), (false, 2)]);
+    // The one thing that is not done in silence: it is no secret that somebody is let go before anybody comes.
+    let window = "`make-room` is set: 1 IPv4 prefixes (1 addresses) that nobody wants any more go before what replaces \
+                  them comes, and until the next call neither are admitted";
+    assert_eq!(told(&made), [window]);
+    let roomy = pass(&mut world, &making, &set(&["192.0.2.7/32"])).unwrap();
+    assert_eq!(told(&roomy), [""; 0], "nothing goes early where there is room");
 }
 
 #[test]
@@ -173,9 +179,53 @@ fn rules_that_lost_their_tag_are_tagged_again_and_stay() {
     let observed = world.observe(&target);
     assert_eq!(observed.entries.len(), 1);
     let Skeleton::Drifted(lines) = &observed.skeleton else { panic!("{:?}", observed.skeleton) };
-    assert_eq!(lines, &["1 of our rules in sg-0 have the owner mark in the description alone, and lack the tag"]);
+    let line = "rule sgr-1 of sg-0, tcp 8443 from 192.0.2.0/24: the owner mark stands in its description alone";
+    assert_eq!(lines, &[line]);
     let mended = pass(&mut world, &target, &set(&["192.0.2.0/24"])).unwrap();
     assert!(matches!(mended.calls[..], [Call::Tag { .. }]), "{:?}", mended.calls);
+    assert_eq!(told(&mended), [format!("tags {line}")]);
+    // What goes in the same pass is not tagged, and not told to be.
+    world.put(0, Source::Prefix(prefix("198.51.100.0/24")), PORT, None, Some(OURS));
+    assert_eq!(told(&pass(&mut world, &target, &set(&["192.0.2.0/24"])).unwrap()), [""; 0]);
+}
+
+/// Whatever a plan revokes stands in it: by its name, with what it opens and to whom.
+#[test]
+fn mends_name_each_rule() {
+    let two = Target { quota: 8, ..target(&[PORT, Ports::tcp(443, 444)]) };
+    let mut world = World::new(1, 8);
+    pass(&mut world, &two, &set(&["192.0.2.0/24"])).unwrap();
+    for (prefix_, ports) in [
+        ("192.0.2.0/24", Ports::tcp(22, 22)),
+        ("198.51.100.0/24", PORT),
+        ("203.0.113.0/24", PORT),
+        ("2001:db8::/32", Ports::Everything),
+    ] {
+        world.put_prefix(0, prefix(prefix_), ports, Some(OURS));
+    }
+    let mended = pass(&mut world, &two, &set(&["192.0.2.0/24", "203.0.113.0/24"])).unwrap();
+    let lines = told(&mended);
+    let expect = [
+        "completes rule sgr-5 of sg-0, tcp 8443 from 203.0.113.0/24: not all of the target's ports have one",
+        "revokes rule sgr-3 of sg-0, tcp 22 from 192.0.2.0/24: ours, and for what the target does not open",
+        "revokes rule sgr-4 of sg-0, tcp 8443 from 198.51.100.0/24: not all of the target's ports have one",
+        "revokes rule sgr-6 of sg-0, everything from 2001:db8::/32: ours, and for what the target does not open",
+    ];
+    assert_eq!(lines, expect);
+    // Each rule that is revoked is named, and no other.
+    for call in &mended.calls {
+        let Call::Revoke { rules, .. } = call else { continue };
+        for rule in rules {
+            assert!(lines.iter().any(|line| line.starts_with(&format!("revokes rule {} ", rule.0))), "{rule:?}");
+        }
+    }
+}
+
+/// The edits of a plan, sorted.
+fn told(pass: &Pass) -> Vec<String> {
+    let mut told: Vec<String> = pass.steps.skeleton.iter().map(|edit| edit.description.clone()).collect();
+    told.sort_unstable();
+    told
 }
 
 #[test]
@@ -246,6 +296,12 @@ fn what_a_renamed_target_left_is_taken_over() {
     let renamed = pass(&mut world, &target, &wanted).unwrap();
     assert!(renamed.calls.iter().all(|call| matches!(call, Call::Tag { .. })), "{:?}", renamed.calls);
     assert_eq!((renamed.calls.len(), world.admitted(&[PORT])), (2, wanted));
+    let expect = [
+        "takes over rule sgr-1 of tagwall:edge/gone in sg-0: 192.0.2.0/25",
+        "takes over rule sgr-3 of tagwall:edge/gone in sg-0: 198.51.100.0/24",
+        "takes over rule sgr-5 of tagwall:edge/gone in sg-1: 203.0.113.0/25",
+    ];
+    assert_eq!(told(&renamed), expect);
     // What nobody wants under the new name is still an orphan.
     let orphans: Vec<String> = world.observe(&target).orphans.into_iter().map(|orphan| orphan.object).collect();
     assert_eq!(orphans, ["1 rules of sg-1"]);

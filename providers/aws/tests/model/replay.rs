@@ -1,6 +1,6 @@
 //! Microsoft's real publications over four groups with other people's rules between ours.
 
-use tagwall_aws::{Call, Group, Ports, Source, Target};
+use tagwall_aws::{Call, Group, Ports, Target};
 use tagwall_provider::{Family, Operation, PrefixSet, cover_change};
 
 use super::data;
@@ -48,7 +48,7 @@ fn azure_active_directory_over_four_groups() {
                 world.put_prefix(group, theirs, PORT, (group == 1).then_some("tagwall:core/web"));
                 world.put(
                     group,
-                    Source::Group,
+                    world::members(),
                     Ports::tcp(1000 + number as u16, 1000 + number as u16),
                     None,
                     Some("peer"),

@@ -77,7 +77,7 @@ impl World {
                 let counted = |rule: &Rule| match &rule.source {
                     Source::Prefix(IpNet::V4(_)) => u64::from(family == Family::V4),
                     Source::Prefix(IpNet::V6(_)) => u64::from(family == Family::V6),
-                    Source::Group => 1,
+                    Source::Group { .. } => 1,
                     Source::PrefixList { weight, .. } => *weight,
                 };
                 group.rules.iter().map(counted).sum()
@@ -173,6 +173,16 @@ impl World {
     pub(crate) fn observe(&self, target: &Target) -> Observed {
         tagwall_aws::observe(target, &self.groups, &[])
     }
+}
+
+/// The members of a security group.
+pub(crate) fn members() -> Source {
+    Source::Group { id: "sg-0".to_owned() }
+}
+
+/// A prefix list that a rule names, whose entries were not read.
+pub(crate) fn named_list(family: Option<Family>, weight: u64) -> Source {
+    Source::PrefixList { id: "pl-0".to_owned(), family, weight, admits: None }
 }
 
 /// What a pass came to.

@@ -1,7 +1,6 @@
 //! Calls of Resource Manager: one pipeline for each account, shared by all who ask as it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use url::Url;
 use crate::credential::{Environment, Renewable, first_line};
 use crate::error::Fault;
 use crate::retry::{Pace, Tries};
+use crate::tally::{Budgets, Remaining, Requests, Tally};
 use crate::transport::{NoAnswer, causes, transport};
 use crate::{Account, ArmError, identity};
 
@@ -29,13 +29,15 @@ pub struct Clients(Arc<Shared>);
 struct Shared {
     pace: Pace,
     environment: Environment,
+    tally: Arc<Tally>,
     made: tokio::sync::Mutex<BTreeMap<Account, Arc<Client>>>,
 }
 
 impl Clients {
     /// Clients with a pace and an environment of their own.
     pub fn new(pace: Pace, environment: Environment) -> Self {
-        Self(Arc::new(Shared { pace, environment, made: tokio::sync::Mutex::default() }))
+        let (tally, made) = Default::default();
+        Self(Arc::new(Shared { pace, environment, tally, made }))
     }
 
     /// The client of an account.
@@ -47,7 +49,8 @@ impl Clients {
         if let Some(client) = made.get(account) {
             return Ok(Arc::clone(client));
         }
-        let client = Arc::new(Client::new(account, self.0.pace, self.0.environment.clone()).await?);
+        let (environment, tally) = (self.0.environment.clone(), &self.0.tally);
+        let client = Arc::new(Client::new(account, self.0.pace, environment, tally).await?);
         made.insert(account.clone(), Arc::clone(&client));
         Ok(client)
     }
@@ -65,17 +68,11 @@ impl Clients {
         let made = self.0.made.lock().await;
         made.iter().map(|(account, client)| (account.clone(), client.remaining())).collect()
     }
-}
 
-/// How many calls ARM lets one make before it slows down; none where it has not said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Remaining {
-    /// GET.
-    pub reads: Option<u64>,
-    /// PUT.
-    pub writes: Option<u64>,
-    /// DELETE.
-    pub deletes: Option<u64>,
+    /// What was asked of Resource Manager so far, by all accounts.
+    pub fn requests(&self) -> Requests {
+        self.0.tally.requests()
+    }
 }
 
 /// What a write builds on.
@@ -102,7 +99,8 @@ pub struct Client {
     credential: Arc<Renewable>,
     writing: Semaphore,
     locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    remaining: [AtomicU64; 3],
+    tally: Arc<Tally>,
+    budgets: Arc<Budgets>,
 }
 
 /// An answer that says yes.
@@ -114,15 +112,20 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    async fn new(account: &Account, pace: Pace, environment: Environment) -> Result<Self, ArmError> {
+    async fn new(
+        account: &Account,
+        pace: Pace,
+        environment: Environment,
+        tally: &Arc<Tally>,
+    ) -> Result<Self, ArmError> {
         let endpoint = account.endpoint()?;
         let transport = transport(account.ca_file.as_deref())?;
         let credential = Arc::new(Renewable::new(account, environment, transport.clone()).await?);
         let scope = format!("{}/.default", endpoint.as_str().trim_end_matches('/'));
         let pipeline = pipeline(transport, Arc::clone(&credential), &scope);
         let (writing, locks) = (Semaphore::new(SIDE_BY_SIDE), Mutex::default());
-        let remaining = std::array::from_fn(|_| AtomicU64::new(u64::MAX));
-        Ok(Self { endpoint, pace, scope, pipeline, credential, writing, locks, remaining })
+        let (tally, budgets) = (Arc::clone(tally), tally.account());
+        Ok(Self { endpoint, pace, scope, pipeline, credential, writing, locks, tally, budgets })
     }
 
     /// Reads a resource. `path` begins with `/subscriptions/`.
@@ -199,11 +202,7 @@ impl Client {
 
     /// How many calls ARM lets us make before it slows us down, as its last answers said.
     pub fn remaining(&self) -> Remaining {
-        let [reads, writes, deletes] = self.remaining.each_ref().map(|count| {
-            let count = count.load(Ordering::Relaxed);
-            (count != u64::MAX).then_some(count)
-        });
-        Remaining { reads, writes, deletes }
+        self.budgets.remaining()
     }
 
     /// Whose token it is.
@@ -238,8 +237,9 @@ impl Client {
         if url.origin() != self.endpoint.origin() {
             return Err(ArmError::Astray { request, host: url.host_str().unwrap_or_default().to_owned() });
         }
-        let (mut tries, mut renewed) = (Tries::new(self.pace), false);
+        let (mut tries, mut renewed, mut again) = (Tries::new(self.pace), false, false);
         loop {
+            self.tally.count(std::mem::replace(&mut again, true));
             match self.once(method, url, body, condition).await {
                 Ok(answer) => return Ok(answer),
                 // What the credential holds for good may have been taken back, or the clocks differ: once, at once.
@@ -273,7 +273,7 @@ impl Client {
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
         let answer = self.pipeline.send(&Context::new(), &mut request, Some(options)).await;
         let (status, headers, body) = answer.map_err(|error| self.unanswered(&error))?.deconstruct();
-        self.note(&headers);
+        self.budgets.note(&headers);
         let answer = Answer { status: status.into(), headers, body: body.to_vec() };
         if status.is_success() {
             return Ok(answer);
@@ -284,22 +284,6 @@ impl Client {
             fault: Fault::read(&answer.body),
             retry_after: answer.retry_after(),
         })
-    }
-
-    /// Remembers what is left of the budgets. The newer header counts the whole subscription, the older what this
-    /// instance of ARM knows.
-    fn note(&self, headers: &Headers) {
-        const NAMES: [[&str; 2]; 3] = [
-            ["x-ms-ratelimit-remaining-subscription-global-reads", "x-ms-ratelimit-remaining-subscription-reads"],
-            ["x-ms-ratelimit-remaining-subscription-global-writes", "x-ms-ratelimit-remaining-subscription-writes"],
-            ["x-ms-ratelimit-remaining-subscription-global-deletes", "x-ms-ratelimit-remaining-subscription-deletes"],
-        ];
-        for (names, count) in NAMES.into_iter().zip(&self.remaining) {
-            let of = |name| headers.get_optional_str(&HeaderName::from_static(name)).and_then(|text| text.parse().ok());
-            if let Some(left) = names.into_iter().filter_map(of).min() {
-                count.store(left, Ordering::Relaxed);
-            }
-        }
     }
 
     /// Why the pipeline gave no answer: no connection, or no token.

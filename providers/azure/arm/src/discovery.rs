@@ -1,6 +1,8 @@
 //! The Service Tag Discovery API: Microsoft's list, as Resource Manager gives it to those who may read it
 //! (`Microsoft.Network/locations/serviceTags/read`).
 
+use std::collections::BTreeSet;
+
 use azure_core::http::Method;
 use serde_json::Value;
 use url::Url;
@@ -47,8 +49,11 @@ impl Client {
     async fn pages(&self, first: &Url) -> Result<Option<Vec<Vec<u8>>>, ArmError> {
         let request = shown(Method::Get, first);
         let unfit = |what: &str| ArmError::Unreadable { request: request.clone(), what: what.to_owned() };
-        let (mut pages, mut url, mut number) = (Vec::new(), first.clone(), None);
+        let (mut pages, mut url, mut number, mut asked) = (Vec::new(), first.clone(), None, BTreeSet::new());
         loop {
+            if !asked.insert(url.clone()) {
+                return Err(unfit("its pages go round in a circle"));
+            }
             let answer = self.call(Method::Get, &url, None, Condition::Any).await?;
             let page = answer.json(&request)?;
             let of_page = page["changeNumber"].clone();

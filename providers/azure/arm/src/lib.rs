@@ -22,10 +22,12 @@ mod error;
 mod identity;
 mod operation;
 mod retry;
+mod tally;
 mod transport;
 
 pub use account::{Account, Cloud, CredentialKind};
-pub use client::{Client, Clients, Condition, Remaining};
+pub use client::{Client, Clients, Condition};
 pub use credential::Environment;
 pub use error::{ArmError, Fault};
 pub use retry::Pace;
+pub use tally::{Remaining, Requests};

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
-use tagwall_arm::{Account, ArmError, Clients, Condition, CredentialKind, Environment, Pace};
-use tagwall_fake_arm::{Behaviour, Edit, FakeArm, Fault, FaultKind, Options};
+use tagwall_arm::{Account, ArmError, Clients, Condition, CredentialKind, Environment, Pace, Requests};
+use tagwall_fake_arm::{Behaviour, Buckets, Edit, FakeArm, Fault, FaultKind, Options};
 
 const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
 const SECRET: &str = "the-clients-own-secret";
@@ -205,6 +205,37 @@ async fn the_discovery_api_is_read_to_its_end() {
     for (subscription, location) in [("a/b", "westeurope"), (SUBSCRIPTION, ""), (SUBSCRIPTION, "west europe")] {
         assert!(matches!(client.service_tags(subscription, location).await, Err(ArmError::Settings { .. })));
     }
+}
+
+/// Of all accounts together: every try, how many of them were further ones, and the smallest budget of writes.
+#[tokio::test]
+async fn requests_are_counted_over_all_accounts() {
+    let counting = || Behaviour { buckets: Some(Buckets::default()), frozen_clock: true, ..Behaviour::default() };
+    let (bench, other) = (Bench::new(counting()), Bench::new(counting()));
+    let clients = with_secret();
+    assert_eq!(clients.requests(), Requests::default());
+    let client = clients.client(&bench.account(CredentialKind::Environment)).await.unwrap();
+    client.get(&path(""), API).await.unwrap();
+    let read = Requests { calls: 1, ..Requests::default() };
+    assert_eq!(clients.requests(), read, "a read says nothing of writes, and a token is no call");
+    bench.arm.fault(Fault::new("GET", "", FaultKind::unavailable(None)).times(2));
+    client.get(&path(""), API).await.unwrap();
+    assert_eq!(clients.requests(), Requests { calls: 4, retries: 2, ..read });
+    // What is refused for good is asked once.
+    client.get(&path("/securityRules/none"), API).await.unwrap_err();
+    assert_eq!(clients.requests(), Requests { calls: 5, retries: 2, ..read });
+
+    let second = clients.client(&other.account(CredentialKind::Environment)).await.unwrap();
+    second.put(&path("/securityRules/r"), API, &rule(), Condition::Any).await.unwrap();
+    let plenty = clients.requests().remaining_writes.unwrap();
+    for _ in 0..3 {
+        client.put(&path("/securityRules/r"), API, &rule(), Condition::Any).await.unwrap();
+    }
+    assert_eq!(clients.requests().remaining_writes, client.remaining().writes);
+    assert!(client.remaining().writes < second.remaining().writes && second.remaining().writes == Some(plenty));
+    let asked =
+        |bench: &Bench| bench.arm.exchanges().iter().filter(|of| of.path.starts_with("/subscriptions/")).count();
+    assert_eq!(clients.requests().calls, (asked(&bench) + asked(&other)) as u64);
 }
 
 /// What a subscriber of everything has written.

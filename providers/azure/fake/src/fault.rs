@@ -117,6 +117,8 @@ pub enum FaultKind {
     NoOperationHeaders,
     /// The answer names an operation on this host: `https://other.example`.
     OperationHost(String),
+    /// The page of a list of service tags names this address as the next one's.
+    NextPage(String),
     /// A third party's edit, just before.
     Before(Edit),
     /// A third party's edit, just after.

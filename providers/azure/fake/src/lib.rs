@@ -12,7 +12,7 @@
 //! | ETags: of the group and all its rules one, a new one at the end of an operation | 409 `AnotherOperationInProgress`, 429 `RetryableError` | **If-Match on a single rule** (a switch, off), `If-None-Match` |
 //! | 412 for If-Match on the group | 401 `ExpiredAuthenticationToken` | what a failed operation leaves behind, ETag of a PUT that changes nothing |
 //! | 404 of group and resource group | which families and tags a rule takes | which singular fields count towards 4,000, reads that lag |
-//! | names of the throttling headers | sizes of the token buckets | bodies of 429 from the buckets, 404 of a rule and of a missing parent |
+//! | names of the throttling headers | sizes of the token buckets | bodies of 429 from the buckets, 404 of a rule and of a missing parent, what `Microsoft.Authorization/permissions` answers |
 //!
 //! Each request runs in one step: the log ([`FakeArm::exchanges`]) has the order in which things took effect. Where
 //! the environment names a folder in `FAKE_ARM_DUMP`, every fake leaves its whole log there when it is dropped, for

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Content};
 use crate::api_version::ApiVersion;
 use crate::call::Call;
 use crate::demands::{bad_content, no_child, no_resource_group};
@@ -48,11 +48,18 @@ impl Request<'_> {
             ("DELETE", Route::Rule { nsg, rule }) => self.delete_rule(&nsg.nsg(), rule),
             ("GET", Route::DefaultRules { nsg }) => self.default_rules(&nsg.nsg(), None),
             ("GET", Route::DefaultRule { nsg, rule }) => self.default_rules(&nsg.nsg(), Some(rule)),
+            ("GET", Route::Permissions { nsg }) => self.permissions(&nsg.nsg()),
             ("GET", Route::Operation { id, .. }) => self.poll(id),
             ("GET", Route::OperationResult { id, .. }) => self.result(id),
             ("GET", Route::ServiceTags { subscription }) => {
                 let (url, size) = (self.world.url(), self.world.behaviour().tags_page_size);
-                Ok(self.world.network.tags.list(self.call, subscription, &url, size))
+                let mut answer = self.world.network.tags.list(self.call, subscription, &url, size);
+                for fault in self.faults {
+                    if let (FaultKind::NextPage(next), Content::Json(body)) = (fault, &mut answer.body) {
+                        body["nextLink"] = json!(next);
+                    }
+                }
+                Ok(answer)
             }
             ("GET", Route::ServiceTagDetails { .. }) => {
                 let (url, size) = (self.world.url(), self.world.behaviour().tags_page_size);
@@ -117,6 +124,15 @@ impl Request<'_> {
     fn read_group(&mut self, nsg: &NsgName) -> Answered {
         let (group, snapshot) = self.seen(nsg)?;
         Ok(Answer::json(200, group.render_as(&snapshot, &self.version)).with("ETag", snapshot.etag))
+    }
+
+    /// What the caller's one role holds, as `Microsoft.Authorization/permissions` lists it.
+    fn permissions(&self, nsg: &NsgName) -> Answered {
+        self.expect_group(nsg)?;
+        let everything = || vec!["*".to_owned()];
+        let actions = self.world.behaviour().allowed_actions.clone().unwrap_or_else(everything);
+        let role = json!({"actions": actions, "notActions": [], "dataActions": [], "notDataActions": []});
+        Ok(Answer::json(200, json!({"value": [role]})))
     }
 
     fn put_group(&mut self, nsg: &NsgName) -> Answered {

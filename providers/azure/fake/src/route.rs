@@ -32,6 +32,10 @@ pub(crate) enum Route {
     DefaultRules {
         nsg: Name,
     },
+    /// What the caller may do with an NSG.
+    Permissions {
+        nsg: Name,
+    },
     DefaultRule {
         nsg: Name,
         rule: String,
@@ -86,6 +90,12 @@ impl Route {
         let rest = parts.len() - at - 2;
         match (word(at + 2).as_str(), rest) {
             ("networksecuritygroups", 1) => Some(Self::Groups { subscription, resource_group }),
+            ("networksecuritygroups", 5)
+                if (word(at + 4).as_str(), word(at + 5).as_str(), word(at + 6).as_str())
+                    == ("providers", "microsoft.authorization", "permissions") =>
+            {
+                Some(Self::Permissions { nsg: Name(subscription, resource_group?, text(at + 3)?) })
+            }
             ("networksecuritygroups", 2..=4) => {
                 let nsg = Name(subscription, resource_group?, text(at + 3)?);
                 let (kind, rule) = (word(at + 4), text(at + 5));
@@ -122,6 +132,7 @@ impl Route {
             | Self::Rules { nsg }
             | Self::Rule { nsg, .. }
             | Self::DefaultRules { nsg }
+            | Self::Permissions { nsg }
             | Self::DefaultRule { nsg, .. } => &nsg.0,
         }
     }
@@ -141,6 +152,7 @@ impl Route {
             Self::DefaultRules { .. } | Self::DefaultRule { .. } => {
                 "Microsoft.Network/networkSecurityGroups/defaultSecurityRules"
             }
+            Self::Permissions { .. } => "Microsoft.Authorization/permissions",
             Self::ServiceTags { .. } => "Microsoft.Network/locations/serviceTags",
             Self::ServiceTagDetails { .. } => "Microsoft.Network/locations/serviceTagDetails",
             Self::Operation { .. } => "Microsoft.Network/locations/operations",
@@ -210,6 +222,10 @@ mod tests {
         check(&format!("{nsg}/n").to_lowercase(), Some("Microsoft.Network/networkSecurityGroups/write"));
         check(&format!("{nsg}/n/securityRules/r"), Some("Microsoft.Network/networkSecurityGroups/securityRules/write"));
         let location = "/subscriptions/s/providers/Microsoft.Network/locations/westeurope";
+        check(
+            &format!("{nsg}/n/providers/Microsoft.Authorization/permissions"),
+            Some("Microsoft.Authorization/permissions/write"),
+        );
         check(&format!("{location}/operations/1"), Some("Microsoft.Network/locations/operations/write"));
         check(&format!("{location}/serviceTags"), Some("Microsoft.Network/locations/serviceTags/write"));
     }

@@ -171,14 +171,15 @@ impl World {
     }
 }
 
-/// The version of the API that a call asks for. Resource groups have versions of their own, which are not looked at.
+/// The version of the API that a call asks for. Resource groups and permissions have versions of
+/// their own, which are not looked at.
 fn version_of(call: &Call, route: &Route) -> Result<ApiVersion, Answer> {
     let version = call.api_version();
     if version.as_str().is_empty() {
         let text = "The api-version query parameter (?api-version=) is required for all requests.";
         return Err(Answer::gateway_error(400, "MissingApiVersionParameter", text));
     }
-    let foreign = matches!(route, Route::ResourceGroup { .. } | Route::Removal { .. });
+    let foreign = matches!(route, Route::ResourceGroup { .. } | Route::Removal { .. } | Route::Permissions { .. });
     if foreign || version.is_supported() {
         return Ok(version);
     }

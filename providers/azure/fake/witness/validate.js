@@ -96,6 +96,8 @@ function objectionsToPoll(definitions, exchange) {
 function kind(exchange) {
   if (exchange.status === null) return 'unanswered';
   const at = exchange.path.toLowerCase();
+  // Described elsewhere.
+  if (at.endsWith('/providers/microsoft.authorization/permissions')) return 'outside';
   if (/\/locations\/[^/]+\/operations\//.test(at)) return exchange.status === 200 ? 'polls' : 'outside';
   const described = at.startsWith('/subscriptions/') &&
     /\/providers\/microsoft\.network\/(networksecuritygroups|locations\/[^/]+\/servicetag)/.test(at);

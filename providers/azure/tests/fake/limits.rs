@@ -1,6 +1,6 @@
 //! What Azure takes, to the last prefix and rule, and how few requests it needs.
 
-use tagwall_azure::{MOST_PREFIXES, MOST_RULES};
+use tagwall_azure::{MOST_PREFIXES, MOST_RULES, Settings};
 use tagwall_fake_arm::{Behaviour, Bucket, Buckets, Rule};
 use tagwall_provider::testing::conformance::{PassError, pass};
 use tagwall_provider::{Desired, IpNet, Limit, PrefixSet};
@@ -40,6 +40,47 @@ async fn four_thousand_prefixes_and_one_more() {
     let mut blind = settings();
     (blind.most_prefixes, blind.largest_rule) = (2 * MOST_PREFIXES, 2 * MOST_PREFIXES);
     let rejected = pass(&bench.provider(&clients, blind), &Desired::listed(hosts(most + 1))).await;
+    assert!(matches!(&rejected, Err(PassError::Provider(error)) if error.class() == "rejected"), "{rejected:?}");
+}
+
+/// Destinations are counted apart from sources: each rule of ours that names one holds one of them.
+#[tokio::test]
+async fn four_thousand_destinations() {
+    let bench = Bench::new(Behaviour::default());
+    let clients = Bench::clients();
+    let leading = |v4: Option<&str>, v6: Option<&str>| {
+        let destination = tagwall_provider::PerFamily { v4: v4.map(str::to_owned), v6: v6.map(str::to_owned) };
+        bench.provider(&clients, Settings { destination, ..settings() })
+    };
+    let wanted = || Desired::listed(set(&["192.0.2.0/24", "2001:db8::/32"]));
+    let others = |count: usize| {
+        let mut rule = Rule::inbound("theirs", "Allow", 1000, &["*"], "22");
+        let destinations: Vec<String> =
+            hosts(u32::try_from(count).unwrap()).prefixes().map(|host| host.to_string()).collect();
+        rule.properties.remove("destinationAddressPrefix");
+        rule.properties.insert("destinationAddressPrefixes".to_owned(), serde_json::json!(destinations));
+        bench.arm.put_nsg(SUBSCRIPTION, GROUP, HUB, vec![rule]);
+    };
+    let (v4, v6) = (Some("192.0.2.7"), Some("2001:db8::7"));
+    others(MOST_PREFIXES - 1);
+    let refused = pass(&leading(v4, v6), &wanted()).await;
+    let Err(PassError::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!(
+        refusal.to_string(),
+        "capacity: the target's rules name 2 destinations, and beside others' rules the network security group takes 1 more, of 4000"
+    );
+    assert!(bench.writes().is_empty());
+    // One fits, and as many rules as one likes that name none.
+    pass(&leading(v4, None), &wanted()).await.unwrap();
+    let again = pass(&leading(v4, None), &wanted()).await.unwrap();
+    assert_eq!((again.applied.calls, bench.writes().len()), (0, 2), "what is there has its room already");
+    others(MOST_PREFIXES);
+    pass(&leading(None, None), &wanted()).await.unwrap();
+    // Were it not counted, Azure would say so.
+    let blind = Settings { most_prefixes: 2 * MOST_PREFIXES, largest_rule: 2 * MOST_PREFIXES, ..settings() };
+    let destination = tagwall_provider::PerFamily { v4: v4.map(str::to_owned), v6: v6.map(str::to_owned) };
+    others(MOST_PREFIXES - 1);
+    let rejected = pass(&bench.provider(&clients, Settings { destination, ..blind }), &wanted()).await;
     assert!(matches!(&rejected, Err(PassError::Provider(error)) if error.class() == "rejected"), "{rejected:?}");
 }
 

@@ -133,7 +133,7 @@ async fn what_is_taken_is_refused_with_the_choices() {
     check(
         rule("behind", 900, "8000-9000"),
         closing.clone(),
-        "opens the same ports behind the end of the target at priority 206",
+        "opens the same ports, but comes behind the target's rule that closes them (priority 206): it admits nobody",
     )
     .await;
     // Another port, or before ours: no obstacle.
@@ -195,9 +195,15 @@ async fn check_tells_as_whom_and_how_much_room_there_is() {
     let lines = bench.provider(&clients, settings()).check().await.unwrap();
     let expected = [
         "asked as somebody whom the token does not name, by a client secret of the environment",
-        "hub: 2 of 4000 prefixes and 4 of 1000 rules are there; the target has the priorities 200 to 207",
+        "may read, write and delete rules, as its roles say",
+        "hub holds 4 of 1000 (room for 996) rules, 2 of 4000 (room for 3998) source prefixes and 0 of 4000 (room for 4000) destinations",
+        "uses the priorities 200 for `tagwall-edge-web-v4`, 201 for `tagwall-edge-web-v6`; 200 to 207 are kept for it",
     ];
     assert_eq!(lines, expected);
+    let closing = Settings { deny: true, service_tag: Some("ExampleService".to_owned()), ..settings() };
+    let lines = bench.provider(&clients, closing).check().await.unwrap();
+    let uses = "uses the priorities 202 for `tagwall-edge-web-tag`, 204 for `tagwall-edge-web-probes`, 206 for `tagwall-edge-web-deny`";
+    assert!(lines[3].starts_with(uses), "{lines:?}");
     assert!(bench.writes().is_empty());
     let failed = bench.provider(&clients, Settings { priority: 4095, ..settings() }).check().await;
     assert!(matches!(&failed, Err(error) if error.class() == "rejected"), "{failed:?}");
@@ -206,6 +212,26 @@ async fn check_tells_as_whom_and_how_much_room_there_is() {
         allowed_actions: Some(vec!["Microsoft.Network/networkSecurityGroups/read".to_owned()]),
         ..Behaviour::default()
     });
+    let lines = bench.provider(&clients, settings()).check().await.unwrap();
+    let untold = "whether it may write was not told (AuthorizationFailed): `Microsoft.Authorization/permissions/read` lets it be asked";
+    assert_eq!(lines[1], untold);
+    let allowed = |actions: &[&str]| {
+        let actions =
+            ["Microsoft.Network/networkSecurityGroups/read"].iter().chain(tagwall_azure::CHECKING).chain(actions);
+        let allowed_actions = Some(actions.map(|action| (*action).to_owned()).collect());
+        bench.arm.set(Behaviour { allowed_actions, ..Behaviour::default() });
+    };
+    allowed(&[]);
+    let told = bench.provider(&clients, settings()).check().await.unwrap_err();
+    let text = format!("{:?}", std::error::Error::source(&told));
+    assert_eq!(told.class(), "denied");
+    for action in tagwall_azure::WRITING.iter().filter(|action| action.contains("/securityRules/")) {
+        assert!(text.contains(action), "{text}");
+    }
+    assert!(told.hint().unwrap().contains("packaging/azure"));
+    allowed(tagwall_azure::WRITING);
+    assert_eq!(bench.provider(&clients, settings()).check().await.unwrap()[1], expected[1]);
+    allowed(&[]);
     let denied = pass(&bench.provider(&clients, settings()), &desired(&["192.0.2.0/25"])).await;
     let Err(PassError::Provider(error)) = denied else { panic!("{denied:?}") };
     assert_eq!(error.class(), "denied");

@@ -3,4 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
 
 mod passes;
+mod roles;
 mod world;

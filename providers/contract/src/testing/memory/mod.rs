@@ -250,8 +250,7 @@ fn count(
             done(applied);
             Ok(())
         }
-        Err(ProviderError::Rejected { cause, .. }) => Err(ProviderError::Rejected { applied: *applied, cause }),
-        Err(error) => Err(error),
+        Err(error) => Err(error.after(*applied)),
     }
 }
 

@@ -1,4 +1,16 @@
 //! The program against a stand-in for Azure Resource Manager, which runs on the test's own host.
+//!
+//! * `api`: Azure's own list of service tags as the source, and beside another.
+//! * `kill`: passes that are killed at every request.
+//! * `plans`: plans that are saved, reviewed and applied.
+//! * `trouble`: what an operator is told when Azure says no.
+
+mod api;
+mod kill;
+mod plans;
+mod trouble;
+
+use std::process::Command;
 
 use serde_json::Value;
 use tagwall_fake_arm::{FakeArm, Fault, FaultKind, Options, Rule};
@@ -59,16 +71,22 @@ impl<'a> Azure<'a> {
         self.arm.exchanges().iter().filter(|exchange| exchange.is_write()).count()
     }
 
-    #[track_caller]
-    fn expect(&self, status: i32, arguments: &str, aws: Option<&Aws<'_>>) -> Run {
+    /// The program, with the secret of the stand-in's client.
+    fn command(&self, arguments: &str) -> Command {
         let mut command = self.world.command(arguments);
-        if let Some(aws) = aws {
-            aws.credentials(&mut command);
-        }
         command
             .env("AZURE_TENANT_ID", "11111111-1111-1111-1111-111111111111")
             .env("AZURE_CLIENT_ID", "22222222-2222-2222-2222-222222222222")
             .env("AZURE_CLIENT_SECRET", SECRET);
+        command
+    }
+
+    #[track_caller]
+    fn expect(&self, status: i32, arguments: &str, aws: Option<&Aws<'_>>) -> Run {
+        let mut command = self.command(arguments);
+        if let Some(aws) = aws {
+            aws.credentials(&mut command);
+        }
         let run = self.world.finish(&mut command);
         assert_eq!(run.status, status, "tagwall {arguments}: {}", self.world.telling(&run));
         assert!(!format!("{}{}", run.stdout, run.stderr).contains(SECRET));
