@@ -26,8 +26,8 @@ systemd_root() {
     root_by "./dev test systemd"
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    packages=systemd,systemd-sysv,dbus,nftables,iproute2,netbase
-    path=$systemd_cache/root-$release-1
+    packages=systemd,systemd-sysv,dbus,nftables,iproute2,netbase,ca-certificates
+    path=$systemd_cache/root-$release-2
     if [[ ! -e $path/made ]]; then
         say "making a root of $release to boot (debootstrap, minutes; kept in $systemd_cache)"
         "${root[@]}" rm -rf "$path"

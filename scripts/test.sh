@@ -5,7 +5,7 @@
 # is compiled once, and checked once for clippy. Another `-p` or `--features` would choose other features of shared
 # dependencies and compile them again.
 
-all_steps=(shell words fetch format deny clippy slim tests doctests doc docs aws_rig azure_rig demo observability systemd fuzz)
+all_steps=(shell words fetch format deny clippy slim tests doctests doc docs aws_rig azure_rig demo observability systemd packages actions fuzz)
 report=() skips=() failed=no summary='no test was run'
 
 run_steps() {
@@ -200,6 +200,54 @@ step_systemd() {
     sed -n 's/^ *SKIPPED: /SKIPPED: /p' "$said" >>"$skipped_file"
     rm -f "$said"
     return "$status"
+}
+
+# Packages of the slim program: what is in them, and their life under a booted systemd. What a full release takes to
+# build is not spent here: its package is made of the slim program, so that its list of files and how it takes the other's
+# place are tried, and nothing else of it.
+step_packages() {
+    local said status=0 folder tagwall
+    # shellcheck source=scripts/systemd.sh
+    source scripts/systemd.sh
+    # shellcheck source=scripts/package.sh
+    source scripts/package.sh
+    # shellcheck source=scripts/package_checks.sh
+    source scripts/package_checks.sh
+    said=$(why_no_systemd)
+    if [[ -n $said ]]; then
+        skip "no packages were tried: $said"
+        return
+    fi
+    need_systemd_root
+    need_package_tools
+    need_package_checks
+    tagwall=$(slim_release)
+    folder=$(mktemp -d)
+    # shellcheck disable=SC2064 # the folder as it is named now
+    trap "rm -rf '$folder'" EXIT
+    make_packages slim "$tagwall" "$folder"
+    make_packages full "$tagwall" "$folder"
+    check_packages "$folder"
+    mkdir "$folder/life"
+    cp "$folder"/tagwall-slim_*.deb "$folder/life/new.deb"
+    cp "$folder"/tagwall_*.deb "$folder/life/full.deb"
+    older_package "$folder/life/new.deb" "$folder/life/old.deb"
+    said=$(mktemp)
+    run_under_systemd "$folder/life" | tee "$said" || status=$?
+    run_container "$folder/tagwall-slim.deb.d/usr/bin/tagwall" || status=$?
+    sed -n 's/^ *SKIPPED: /SKIPPED: /p' "$said" >>"$skipped_file"
+    rm -f "$said"
+    return "$status"
+}
+
+# What is shipped for GitHub, GitLab and cron: linted, and its steps run.
+step_actions() {
+    # shellcheck source=scripts/actions_rig.sh
+    source scripts/actions_rig.sh
+    need_actions_rig
+    local tagwall
+    tagwall=$(tagwall_of_tests)
+    in_namespaces node "$actions_rig_node/run.js" "$PWD" "$tagwall"
 }
 
 step_fuzz() {

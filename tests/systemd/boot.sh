@@ -26,4 +26,6 @@ ln -s /proc/self/fd "$root/dev/fd"
 cd "$root"
 pivot_root . mnt
 umount -l /mnt
+# In a container systemd leaves this to whoever made it; without it services do not see the credentials they are given.
+mount --make-rshared /
 exec env -i container=tagwall-test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal --show-status=no

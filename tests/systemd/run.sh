@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # run.sh ROOT TAGWALL [SCENARIO...]: tagwall under a systemd that is booted in namespaces, with the units as they ship.
 #
-# ROOT is a Debian root, which is not written to; TAGWALL the program. Started by scripts/systemd.sh as root in mount
+# ROOT is a Debian root, which is not written to; TAGWALL the program, or a folder of packages, which have scenarios of
+# their own. Started by scripts/systemd.sh as root in mount
 # and network namespaces of its own: nothing here reaches this machine's systemd or firewall.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -87,7 +88,7 @@ owner = "edge"
 [source]
 kind = "url"
 url = "https://feed.example:8444/ServiceTags_Public.json"
-extra-ca = "/etc/tagwall/feed.pem"
+extra-ca = "/etc/ssl/feed.pem"
 attempts = 1
 [lists.entra]
 tags = ["AzureActiveDirectory"]
@@ -102,12 +103,18 @@ TOML
     mv "$root/etc/tagwall/new.toml" "$root/etc/tagwall/tagwall.toml"
 }
 
-# What an operator installs, and a service behind the port that listens from the first moment of the boot.
-furnish() {
+# What an operator installs by hand.
+install_by_hand() {
     install -D "$tagwall" "$root/usr/bin/tagwall"
-    install -Dm644 -t "$root/usr/lib/systemd/system" "$packaging"/*.service
+    install -Dm644 -t "$root/usr/lib/systemd/system" "$packaging"/*.service "$packaging"/*.timer
     install -Dm644 "$packaging/tagwall.sysusers.conf" "$root/usr/lib/sysusers.d/tagwall.conf"
-    mkdir -p "$root/etc/tagwall" "$root/etc/systemd/system/tagwall.service.d" "$scratch/feed"
+    mkdir -p "$root/etc/tagwall"
+    configure 8443
+}
+
+# A service behind the port that listens from the first moment of the boot, and the feed.
+furnish() {
+    mkdir -p "$root/etc/systemd/system/tagwall.service.d" "$root/etc/ssl" "$scratch/feed"
     # So that the test need not wait for two minutes. Everything else is as it ships.
     printf '[Service]\nWatchdogSec=3\nRestartSec=200ms\nTimeoutAbortSec=2\n' \
         >"$root/etc/systemd/system/tagwall.service.d/test.conf"
@@ -128,13 +135,17 @@ UNIT
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=feed.example \
         -addext subjectAltName=DNS:feed.example -addext basicConstraints=critical,CA:FALSE \
         -keyout "$scratch/feed/key.pem" -out "$scratch/feed/certificate.pem" 2>/dev/null
-    cp "$scratch/feed/certificate.pem" "$root/etc/tagwall/feed.pem"
+    cp "$scratch/feed/certificate.pem" "$root/etc/ssl/feed.pem"
     publish 10 192.0.2.0/28 2001:db8::/124
-    configure 8443
 }
 
-# shellcheck source=tests/systemd/scenarios.sh
-source "$here/scenarios.sh"
+if [[ -d $tagwall ]]; then
+    # shellcheck source=tests/systemd/packages.sh
+    source "$here/packages.sh"
+else
+    # shellcheck source=tests/systemd/scenarios.sh
+    source "$here/scenarios.sh"
+fi
 
 scenarios=("$@")
 [[ $# -gt 0 ]] || mapfile -t scenarios < <(declare -F | sed -n 's/^declare -f scenario_//p' | sort)
@@ -150,10 +161,16 @@ finish() {
 trap finish EXIT
 host_make "$base" "$scratch_of_ours"
 furnish
+if [[ -d $tagwall ]]; then
+    mkdir "$root/packages"
+    cp "$tagwall"/*.deb "$root/packages"
+else
+    install_by_hand
+fi
 began=$SECONDS
 host_boot
 printf 'booted in %d s: %s, %s\n' $((SECONDS - began)) "$(in_host systemctl --version | head -n1)" "$(in_host systemctl is-system-running || true)"
-in_host systemd-sysusers
+[[ -d $tagwall ]] || in_host systemd-sysusers
 serve_feed
 for scenario in "${scenarios[@]}"; do
     printf '%s\n' "${scenario#*_}" | tr _ ' '

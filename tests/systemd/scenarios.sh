@@ -4,20 +4,28 @@
 
 scenario_10_the_units() {
     check "systemd-analyze verify finds nothing" verified
-    check "systemd-analyze security of tagwall.service is at most 1.6" \
-        in_host systemd-analyze security --no-pager --threshold=16 tagwall.service
-    check "systemd-analyze security of tagwall-restore.service is at most 1.6" \
-        in_host systemd-analyze security --no-pager --threshold=16 tagwall-restore.service
     local unit
-    for unit in tagwall tagwall-restore; do
+    for unit in tagwall tagwall-restore tagwall-restore@firewalld tagwall-sync; do
+        check "systemd-analyze security of $unit.service is at most 1.6" \
+            in_host systemd-analyze security --no-pager --threshold=16 "$unit.service"
+        check "what $unit.service is not denied stands in docs/security.md, with the reason" unrestricted_told "$unit"
         printf '        %s\n' "$(in_host systemd-analyze security --no-pager "$unit.service" | grep 'Overall exposure' | tr -s ' ')"
     done
+}
+unrestricted_told() {
+    local told setting untold=()
+    told=$(sed -n '/^## Under systemd/,/^## R/s/\\|/|/gp; /^## Under systemd/,/^## R/p' "$here/../../docs/security.md")
+    while read -r setting; do
+        # `RestrictAddressFamilies=~AF_UNIX`: by what follows the `=`, where something does.
+        [[ $told == *"\`${setting#RestrictAddressFamilies=}\`"* || $told == *"\`${setting%%/*}\`"* ]] || untold+=("$setting")
+    done < <(in_host systemd-analyze security --no-pager "$1.service" | awk '$1 == "✗" {print $2}')
+    [[ ${#untold[@]} -eq 0 ]] || { echo "${untold[@]}" && false; }
 }
 # Warnings of Debian's own units are none of ours, and the manual page is a package's to bring.
 verified() {
     local said
-    said=$(in_host systemd-analyze verify tagwall.service tagwall-restore.service 2>&1) || { echo "$said" && false; }
-    not grep -vF "'man tagwall(1)'" <(grep -i tagwall <<<"$said")
+    said=$(in_host systemd-analyze verify tagwall.service tagwall-restore.service tagwall-restore@firewalld.service tagwall-sync.service tagwall-sync.timer 2>&1) || { echo "$said" && false; }
+    not grep -vE "'man tagwall(-sync|-restore)?\(1\)'" <(grep -i tagwall <<<"$said")
 }
 
 scenario_20_start() {
