@@ -9,7 +9,7 @@ use super::CliError;
 use super::args::{Check, Format, Global};
 use super::context::{Context, Without};
 use super::output::Output;
-use crate::config::{Config, Origin, Target};
+use crate::config::{Config, Origin, Policy, Target};
 use crate::exit::ExitStatus;
 use crate::listening;
 use crate::notify;
@@ -150,6 +150,8 @@ async fn look(target: &Target, provider: &dyn Provider) -> Seen {
     }
     match provider.check().await {
         Ok(told) => found.told = told,
+        // What is only looked at is never written: a role that can only read is all it takes.
+        Err(ProviderError::Denied(cause)) if target.policy == Policy::Observe => found.told.push(cause.to_string()),
         Err(error) => found.failures.push(failed(&error)),
     }
     found

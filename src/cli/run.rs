@@ -27,7 +27,7 @@ pub(super) async fn run(global: &Global) -> Result<ExitStatus, CliError> {
     let providers = Providers::default();
     let shared = providers.clone();
     let make: MakeProvider = Arc::new(move |target, config, state| shared.of(target, config, state));
-    let live = Live::new(load, make).map_err(CliError::Failed)?;
+    let live = Live::new(load, make).map_err(CliError::Failed)?.asking_by(&providers);
     let in_use = live.in_use();
     let passes = Loop::new(live, SystemClock, Notifier::from_environment());
     let view = View { daemon: passes.status(), in_use, pulse: passes.pulse(), providers };

@@ -23,6 +23,7 @@ use crate::report::{Class, Failure, Outcome, Published, Report, TargetReport};
 use crate::schedule::Schedule;
 use crate::source::{Fetched, Freshness, Source, SourceError};
 use crate::state::{Loaded, Lock, State, StateDir, StateError};
+use crate::targets::Providers;
 
 /// How long another process may hold the lock before a pass gives up, to be tried again like any that failed.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -47,6 +48,8 @@ pub type MakeProvider = Arc<dyn Fn(&Target, &Config, &State) -> Result<Box<dyn P
 pub struct Live {
     load: Load,
     make: MakeProvider,
+    /// What asks a source that is an API of a cloud.
+    providers: Providers,
     setup: Arc<Setup>,
     /// Where others see which configuration is in use.
     in_use: watch::Sender<Arc<Setup>>,
@@ -85,8 +88,14 @@ impl Live {
     pub fn new(load: Load, make: MakeProvider) -> Result<Self, Failure> {
         let setup = Arc::new(checked(&load)?);
         let in_use = watch::Sender::new(Arc::clone(&setup));
-        let (last, watching) = Default::default();
-        Ok(Self { load, make, setup, in_use, last, watching })
+        let (providers, last, watching) = Default::default();
+        Ok(Self { load, make, providers, setup, in_use, last, watching })
+    }
+
+    /// Lets a source that is an API of a cloud be asked by the clients of these providers.
+    #[must_use]
+    pub fn asking_by(self, providers: &Providers) -> Self {
+        Self { providers: providers.clone(), ..self }
     }
 
     /// The configuration in use, from now on.
@@ -115,10 +124,10 @@ impl Passes for Live {
     }
 
     fn fetch(&self) -> LocalBoxFuture<'static, Self::Arrival> {
-        let setup = Arc::clone(&self.setup);
+        let (setup, providers) = (Arc::clone(&self.setup), self.providers.clone());
         Box::pin(async move {
             // Made for each fetch: idle, the certificates of the system would be most of the memory.
-            let source = Source::new(setup.config.source.clone())?;
+            let source = providers.source(setup.config.source.clone())?;
             source.fetch_and_compare(Some(&setup.state_dir.last_good())).await
         })
     }

@@ -197,9 +197,8 @@ impl Text {
             return writeln!(self.out, "  {ADDED}kept{ADDED:#} at generation {generation}: {}", totals(plan));
         }
         let said = match outcome.as_ref() {
-            Outcome::Refused { .. } | Outcome::Failed(_) => {
-                format!("not kept at generation {generation}, it has drifted")
-            }
+            Outcome::Refused { .. } => format!("not kept at generation {generation}, it has drifted"),
+            Outcome::Failed(_) => format!("not seen to be at generation {generation}"),
             Outcome::Planned(_) => format!("has drifted from generation {generation}"),
             _ if taken_back => format!("taken back to generation {generation}"),
             _ => format!("kept at generation {generation}, from which it had drifted"),

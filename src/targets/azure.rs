@@ -4,7 +4,7 @@ use tagwall_arm::{Account, Clients};
 use tagwall_azure::{NetworkSecurityGroup, Nsg, Ports, Protocol, Settings};
 use tagwall_provider::OwnerMark;
 
-use super::{Made, runs};
+use super::{Made, Sweeper, runs};
 use crate::config::{self, Backend, Config, Target, azure};
 use crate::report::Failure;
 
@@ -30,7 +30,7 @@ pub(super) fn make(clients: &Clients, target: &Target, nsg: &azure::Nsg, config:
 }
 
 /// One for each group that the configuration names: `-` names no target, and no rule is its own.
-pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
+pub(super) fn sweepers<'a>(clients: &Clients, config: &'a Config) -> Vec<Sweeper<'a>> {
     let mut seen: Vec<(Account, Nsg)> = Vec::new();
     let mut sweepers = Vec::new();
     for target in &config.targets {
@@ -39,7 +39,8 @@ pub(super) fn sweepers(clients: &Clients, config: &Config) -> Vec<Made> {
         if seen.contains(&group) {
             continue;
         }
-        sweepers.push(sweeper(clients, group.clone(), named.priority, config));
+        let provider = sweeper(clients, group.clone(), named.priority, config);
+        sweepers.push(Sweeper { place: target.backend.object(), target: None, provider });
         seen.push(group);
     }
     sweepers

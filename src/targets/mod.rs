@@ -10,7 +10,9 @@ mod nftables;
 use serde::Serialize;
 use tagwall_provider::Provider;
 
-use crate::config::{Backend, Config, Target};
+#[cfg(any(feature = "aws", feature = "azure", feature = "nftables"))]
+use crate::config::Backend;
+use crate::config::{Config, Target};
 use crate::reconcile::Kept;
 use crate::report::{Class, Failure};
 use crate::source::{Settings, Source, SourceError};
@@ -104,24 +106,19 @@ impl Providers {
     /// Providers that can find and remove what older configurations left, one for each kind of firewall, and account,
     /// whose truth can be read without knowing any target.
     pub fn sweepers<'a>(&self, config: &'a Config) -> Vec<Sweeper<'a>> {
-        let mut sweepers: Vec<Sweeper<'a>> = Vec::new();
         let _ = config;
+        let sweepers = std::iter::empty();
         #[cfg(feature = "nftables")]
-        sweepers.push(Sweeper {
+        let sweepers = sweepers.chain([Sweeper {
             place: "nftables on this host".to_owned(),
             target: None,
             provider: nftables::sweeper(config),
-        });
+        }]);
         #[cfg(feature = "aws")]
-        sweepers.extend(aws::sweepers(&self.aws, config));
+        let sweepers = sweepers.chain(aws::sweepers(&self.aws, config));
         #[cfg(feature = "azure")]
-        {
-            let of_azure = config.targets.iter().filter(|target| matches!(target.backend, Backend::AzureNsg(_)));
-            let place = of_azure.map(|target| target.backend.object()).collect::<Vec<_>>().join(", ");
-            let of = |provider| Sweeper { place: place.clone(), target: None, provider };
-            sweepers.extend(azure::sweepers(&self.azure, config).into_iter().map(of));
-        }
-        sweepers
+        let sweepers = sweepers.chain(azure::sweepers(&self.azure, config));
+        sweepers.collect()
     }
 }
 
