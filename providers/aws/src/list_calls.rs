@@ -53,7 +53,7 @@ pub enum ListCall {
 /// in the order of the steps. Where all of them fit into one call nobody ever sees less than old or new whole.
 ///
 /// # Errors
-/// [`ProviderError::Rejected`] where a step is none of [`place`]'s; [`ProviderError::Conflict`] where what is to come
+/// [`ProviderError::Rejected`] where a step is none of `place`'s; [`ProviderError::Conflict`] where what is to come
 /// has come meanwhile: entering it again would put our description on somebody else's entry.
 pub fn calls(lists: &PerFamily<Form>, steps: &Steps) -> Result<Vec<ListCall>, ProviderError> {
     let mut calls = Vec::new();

@@ -138,6 +138,10 @@ impl Conforming for ListsRig {
         Some(self.replay.states(&self.rig.log(), &mark(OWNER, target).to_string(), PORT))
     }
 
+    fn grows_with_entries(&self) -> bool {
+        self.made
+    }
+
     fn leaves_orphans(&self) -> Result<(), NotApplicable> {
         if self.made { Ok(()) } else { Err(NotApplicable("only the configuration knows which lists a target had")) }
     }

@@ -58,6 +58,12 @@ pub trait Rig: Send {
         None
     }
 
+    /// Whether what holds the entries has a size of its own, which grows with what is entered: then an add may edit what
+    /// is around the entries.
+    fn grows_with_entries(&self) -> bool {
+        false
+    }
+
     /// Whether what a target leaves behind can be told from other people's things. It cannot where nothing carries
     /// a mark, as in a set of the operator's own.
     ///

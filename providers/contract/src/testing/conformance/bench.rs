@@ -92,6 +92,10 @@ impl<'a> Bench<'a> {
         self.rig.admitted(target).await
     }
 
+    pub(super) fn grows_with_entries(&self) -> bool {
+        self.rig.grows_with_entries()
+    }
+
     pub(super) fn leaves_orphans(&self) -> Verdict {
         Ok(self.rig.leaves_orphans()?)
     }
