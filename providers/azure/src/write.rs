@@ -3,7 +3,8 @@
 use serde_json::Value;
 use tagwall_provider::{Cause, Operation, OwnerMark, ProviderError, Steps};
 
-use crate::layout::{Part, name, owned};
+use crate::foreign;
+use crate::layout::{Part, name, named, owned};
 use crate::observe::{limits, ours, state};
 use crate::order::{self, Standing, State};
 use crate::place::Contents;
@@ -67,9 +68,14 @@ impl Goal {
     /// The next request on the way, or nothing where the goal is reached.
     ///
     /// # Errors
+    /// [`ProviderError::Conflict`] where somebody else's rule has come to stand where one of ours is to;
     /// [`ProviderError::Rejected`] where no request leaves everybody admitted and the group within its limits.
     pub fn next(&self, settings: &Settings, group: &Group) -> Result<Option<Write>, ProviderError> {
         let (state, limits) = (state(settings, group), limits(settings, group));
+        if let Some(rule) = self.occupant(settings, group, &state) {
+            let what = format!("rule `{}` came into the place of one of the target's since it was planned", rule.name);
+            return Err(ProviderError::Conflict(Cause::new(what)));
+        }
         let next = order::next(settings, &state, &self.0, &limits).map_err(|order::Stuck| {
             let cause = Cause::new("the target's rules cannot be brought in order one by one");
             ProviderError::rejected(cause.hint(
@@ -77,6 +83,20 @@ impl Goal {
             ))
         })?;
         Ok(next.map(|write| Write::new(settings, group, &state, write)))
+    }
+
+    /// Somebody else's rule that has the name or the priority of one that is to be: a plan is refused because of such a
+    /// rule, so this one is newer than the plan, and a PUT would write over it.
+    fn occupant<'a>(&self, settings: &Settings, group: &'a Group, state: &State) -> Option<&'a Rule> {
+        let is_there = |part: &Part, rule: &Rule| {
+            state.get(part).is_none_or(|ours| ours.priority != rule.priority()) && rule.is_inbound()
+        };
+        let occupies = |rule: &&Rule| {
+            let has_name = named(&settings.mark, &rule.name).is_some_and(|part| self.0.contains_key(&part));
+            let takes = |(part, ours): (&Part, &Standing)| ours.priority == rule.priority() && is_there(part, rule);
+            has_name || self.0.iter().any(takes)
+        };
+        foreign::others(settings, group).find(occupies)
     }
 
     /// Whether the group is as it was to be after a request.

@@ -1,7 +1,7 @@
 //! Two at once, tokens that end, tags, orphans, and what `check` tells.
 
 use tagwall_azure::Settings;
-use tagwall_fake_arm::{Behaviour, Fault, FaultKind, Rule};
+use tagwall_fake_arm::{Behaviour, Edit, Fault, FaultKind, Rule};
 use tagwall_provider::testing::conformance::{PassError, pass};
 use tagwall_provider::{Desired, ForeignEffect, Limit, PrefixSet, Provider, ProviderError};
 
@@ -142,6 +142,27 @@ async fn what_is_taken_is_refused_with_the_choices() {
         bench.arm.edit(|network| network.put_rule(&name(), rule.clone()));
         let settings = if rule.name == "inside" { settings() } else { closing.clone() };
         pass(&bench.provider(&clients, settings), &desired(&["192.0.2.0/25"])).await.unwrap();
+    }
+}
+
+/// A rule with one of our names or priorities that comes between plan and write stays as it is, and the next pass says so.
+#[tokio::test]
+async fn what_comes_into_our_place_meanwhile_is_not_written_over() {
+    let theirs = |name: &str, priority: u16| Rule::inbound(name, "Allow", priority, &["10.9.0.0/16"], "3306");
+    for rule in [theirs("tagwall-edge-web-v6", 1000), theirs("Tagwall-Edge-Web-V6", 1000), theirs("theirs", 201)] {
+        let bench = Bench::new(Behaviour::default());
+        let clients = Bench::clients();
+        let provider = bench.provider(&clients, settings());
+        let edit = Edit::PutRule { nsg: name(), rule: rule.clone() };
+        bench.arm.fault(Fault::new("PUT", "", FaultKind::Before(edit)));
+        let wish = desired(&["192.0.2.0/25", "2001:db8::/48"]);
+        let conflict = pass(&provider, &wish).await;
+        assert!(matches!(&conflict, Err(PassError::Provider(ProviderError::Conflict(_)))), "{conflict:?}");
+        let stands = bench.rules().into_iter().find(|other| other.name == rule.name).unwrap();
+        assert_eq!(stands.properties["sourceAddressPrefix"], rule.properties["sourceAddressPrefix"]);
+        assert_eq!(bench.writes().len(), 1);
+        let refused = pass(&provider, &wish).await;
+        assert!(matches!(&refused, Err(PassError::Refused(refusal)) if refusal.limit == Limit::NotOurs), "{refused:?}");
     }
 }
 
