@@ -173,10 +173,7 @@ impl<'a> Work<'a> {
         let observed = provider.observe().await?;
         let plan = match plan(provider, observed, &self.desired, self.policy) {
             Ok(plan) => plan,
-            Err(refusal) => {
-                let refusals = self.standing.iter().cloned().chain([refusal]).collect();
-                return Ok(Outcome::Refused { refusals, plan: None });
-            }
+            Err(refusal) => return Ok(self.refused(self.standing.iter().cloned().chain([refusal]).collect(), None)),
         };
         let mut refusals = self.standing.clone();
         refusals.extend(self.judge(&plan));
@@ -193,13 +190,8 @@ impl<'a> Work<'a> {
                 None => Outcome::InSync(Box::new(plan)),
             });
         }
-        if let (Some(refusal), Some(_)) = (refusals.first(), &self.done) {
-            let message =
-                format!("it was changed, moved before that could be read back, and is now refused: {refusal}");
-            return Ok(Outcome::Failed(Failure { message, hint: None, class: Class::Conflict }));
-        }
         if !refusals.is_empty() {
-            return Ok(Outcome::Refused { refusals, plan: Some(Box::new(plan)) });
+            return Ok(self.refused(refusals, Some(plan)));
         }
         if self.options.purpose != Purpose::Enforce || self.target.policy == Policy::Observe {
             return Ok(Outcome::Planned(Box::new(plan)));
@@ -211,6 +203,19 @@ impl<'a> Work<'a> {
         let verified = verify(provider, &plan).await;
         let plan = self.done.insert(Box::new(plan)).clone();
         verified.map(|()| Outcome::Applied(plan, self.applied))
+    }
+
+    /// A refusal, which means that nothing was changed: where an earlier attempt did something it is a failure.
+    fn refused(&self, refusals: Vec<Refusal>, plan: Option<Plan>) -> Outcome {
+        let changed = match &self.done {
+            Some(_) => "it was changed, moved before that could be read back,",
+            None if self.applied != Applied::default() => "it was changed in part, moved meanwhile,",
+            None => return Outcome::Refused { refusals, plan: plan.map(Box::new) },
+        };
+        let why: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        let hint = refusals.iter().flat_map(|refusal| refusal.choices.first()).next().cloned();
+        let message = format!("{changed} and is now refused: {}", why.join("; "));
+        Outcome::Failed(Failure { message, hint, class: Class::Conflict })
     }
 
     /// Judgements that need to know what the target admits now.

@@ -54,6 +54,8 @@ pub struct OfTarget {
 pub enum Verdict {
     /// An entry of ours lets it in.
     Admitted,
+    /// One does, and a rule that is not ours drops it.
+    Blocked,
     /// None does, and a rule that is not ours does.
     AdmittedByOthers,
     /// None does.
@@ -242,18 +244,37 @@ impl OfTarget {
             Answer::Outside => Some(false),
             Answer::Inside => Some(true),
         };
-        let bears =
-            |foreign: &&Foreign| !matches!(&foreign.effect, ForeignEffect::Admits(set) if !set.contains(address));
+        // Of one that admits nobody by address, such as a network by name, nobody here knows whom it admits.
+        let bears = |foreign: &&Foreign| match &foreign.effect {
+            ForeignEffect::Admits(set) => set.is_empty() || set.contains(address),
+            _ => true,
+        };
         told.foreign = observed.foreign.iter().filter(bears).map(|foreign| foreign.description.clone()).collect();
+        let strange: Vec<String> = observed
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.admits {
+                Admits::ServiceTag(name) if publication.is_none_or(|publication| publication.tag(name).is_none()) => {
+                    Some(format!("whom `{name}` means nobody here knows: the publication has no such tag"))
+                }
+                _ => None,
+            })
+            .collect();
+        let others = || observed.foreign.iter().map(|foreign| &foreign.effect);
+        let walled = others().any(|effect| *effect == ForeignEffect::Blocks);
+        let admitted_by_others =
+            others().any(|effect| matches!(effect, ForeignEffect::Admits(set) if set.contains(address)));
         told.verdict = match &observed.skeleton {
             Skeleton::Absent => Verdict::NotEnforced,
             // Our own rules let this host reach itself.
             Skeleton::Intact if address.is_loopback() && is_host(target) => Verdict::Admitted,
-            Skeleton::Intact if told.entries.is_empty() => {
-                let admits =
-                    |foreign: &Foreign| matches!(&foreign.effect, ForeignEffect::Admits(set) if set.contains(address));
-                if observed.foreign.iter().any(admits) { Verdict::AdmittedByOthers } else { Verdict::NotAdmitted }
+            Skeleton::Intact if told.entries.is_empty() && !strange.is_empty() => {
+                told.drift.extend(strange);
+                Verdict::Unsure
             }
+            Skeleton::Intact if told.entries.is_empty() && admitted_by_others && !walled => Verdict::AdmittedByOthers,
+            Skeleton::Intact if told.entries.is_empty() => Verdict::NotAdmitted,
+            Skeleton::Intact if walled => Verdict::Blocked,
             Skeleton::Intact => Verdict::Admitted,
             Skeleton::Drifted(lines) => {
                 told.drift.clone_from(lines);
@@ -304,6 +325,7 @@ fn written(out: &mut String, explained: &Explained, publication: Option<&Publica
         match target.verdict {
             Verdict::Admitted if by.is_empty() => writeln!(out, "  admitted: loopback always is")?,
             Verdict::Admitted => writeln!(out, "  admitted by {by}")?,
+            Verdict::Blocked => writeln!(out, "  dropped by a rule that is not ours, though {by} admits it")?,
             Verdict::AdmittedByOthers => writeln!(out, "  not admitted by ours, but by a rule that is not ours")?,
             Verdict::NotAdmitted => writeln!(out, "  not admitted")?,
             Verdict::NotEnforced => writeln!(out, "  nothing of ours stands there: what else there is decides alone")?,

@@ -92,7 +92,8 @@ fn default_directives(level: Option<LogLevel>, asked: Asked) -> &'static str {
         (false, 0, Some(LogLevel::Debug)) => "tagwall=debug,info",
         (false, 0, Some(LogLevel::Trace)) => "trace",
         (false, verbose, _) => match verbose.max(floor) {
-            0 => "warn",
+            // What is waited for in a cloud is said to whoever waits for the command.
+            0 => "tagwall_aws=info,tagwall_arm=info,warn",
             1 => "tagwall=info,warn",
             _ => "tagwall=debug,info",
         },
@@ -136,7 +137,7 @@ mod tests {
             assert_eq!(filter(wanted, level, asked).0.to_string(), EnvFilter::new(expect).to_string());
         };
         let info = "tagwall=info,warn";
-        check(None, None, Asked::default(), "warn");
+        check(None, None, Asked::default(), "tagwall_aws=info,tagwall_arm=info,warn");
         check(None, None, daemon, info);
         check(None, Some(LogLevel::Error), daemon, "error");
         check(None, Some(LogLevel::Error), Asked { verbose: 1, ..daemon }, info);

@@ -375,6 +375,9 @@ impl One<'_> {
             None => self.memory.dir.generations().of_target(&config.owner, &target.name, number),
         };
         let outcome = match enforced {
+            Ok(Some(_)) if target.service_tag.is_some() => {
+                brakes::pin_lost(target, "Azure keeps the tag by itself, and no generation of it can be had")
+            }
             Ok(Some(enforced)) => {
                 let mut aim = Aim { exact: true, ..enforced.today(target, config, self.options.now) };
                 if target.policy == Policy::AddOnly {

@@ -258,7 +258,7 @@ fn an_address_is_explained_to_people() {
         203.0.113.200
 
         edge  nftables inet tagwall
-          admitted by 203.0.113.200/32 in edge-v4
+          dropped by a rule that is not ours, though 203.0.113.200/32 in edge-v4 admits it
           wanted by none of its lists
           the firewall itself, asked for this address: it is in
           ! not ours: chain wall of table inet other drops tcp port 8443 on input: its policy is drop; tagwall can only narrow what others let through, so let everybody through there: `nft insert rule inet other wall tcp dport 8443 accept`

@@ -220,6 +220,7 @@ fn withdraw_removes_ours_alone_and_is_remembered() {
         world.expect(3, "withdraw");
         let told = world.expect(2, "withdraw -n").stdout;
         assert!(told.contains(&format!("edge: would take {} entries out of", PREFIXES.len())), "{told}");
+        assert!(told.contains("open to everybody"), "{told}");
         admits(&world, "edge", &PREFIXES);
         world.expect(0, "withdraw --yes");
         assert_eq!(world.ruleset(), before);

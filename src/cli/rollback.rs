@@ -28,6 +28,14 @@ pub(super) async fn run(global: &Global, args: &Rollback, output: Output) -> Res
         }
         writes
     });
+    if let Some(target) = targets.iter().find(|target| target.service_tag.is_some()) {
+        let others = "name the others with --target";
+        return Err(CliError::Refused(vec![Refusal {
+            limit: Limit::Unsupported,
+            finding: format!("target `{}`: Azure keeps its tag by itself, and no older one can be had", target.name),
+            choices: vec!["`mode = \"prefixes\"` has generations to go back to".to_owned(), others.to_owned()],
+        }]));
+    }
     refuse_paused(&context, &targets, &[])?;
     let back = chosen(&context, &targets, args.to, output)?;
     let pinned = pinned(&context, &back, args.reason.as_deref());

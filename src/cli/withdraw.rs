@@ -53,8 +53,12 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
     let mut status = ExitStatus::Done;
     let mut lines = Vec::new();
     for Kept { target, provider } in &kept {
+        let mut in_part = false;
         let done = match provider {
-            Ok(provider) => provider.withdraw().await.map_err(|error| Failure::of(&error, error.hint())),
+            Ok(provider) => provider.withdraw().await.map_err(|error| {
+                in_part = error.applied() != Applied::default();
+                Failure::of(&error, error.hint())
+            }),
             Err(failure) => Err(failure.clone()),
         };
         let record = state.targets.entry(target.name.clone()).or_default();
@@ -65,8 +69,13 @@ async fn withdraw(context: &mut Context, args: &Withdraw, output: Output) -> Res
                 write_down(context, "withdraw", &target.name, applied, output);
             }
             Err(failure) => {
-                let before = context.state.targets.get(&target.name);
-                record.withdrawn = before.and_then(|record| record.withdrawn);
+                // What has gone in part is not to come back: the rest goes when it is asked for again.
+                if in_part {
+                    output.say(format!("{}: withdrawn in part, and stays so: `tagwall withdraw` again", target.name));
+                } else {
+                    let before = context.state.targets.get(&target.name);
+                    record.withdrawn = before.and_then(|record| record.withdrawn);
+                }
                 output.error(format!("{}: {}", target.name, failure.message), failure.hint.as_deref());
                 status = ExitStatus::Failed;
             }
@@ -92,8 +101,8 @@ async fn foretell(context: &Context, args: &Withdraw, output: Output) -> Result<
             }
             Ok(seen) => {
                 let entries = thousands(seen.entries.len());
-                let object = target.backend.object();
-                output.result(&format!("{}: would take {entries} entries out of {object}\n", target.name))?;
+                let (object, after) = (target.backend.object(), target.without_us());
+                output.result(&format!("{}: would take {entries} entries out of {object}; {after}\n", target.name))?;
                 status = status.max(ExitStatus::Pending);
             }
             Err(failure) => {

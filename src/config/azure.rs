@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tagwall_provider::PerFamily;
+use tagwall_provider::{Family, PerFamily};
 
 use super::raw::Cloud;
 
@@ -213,13 +213,21 @@ impl Nsg {
         format!("Azure {}/{}", self.resource_group, self.nsg)
     }
 
-    /// Whether both are of one group and want the same priorities.
-    pub(super) fn meets(&self, other: &Self) -> bool {
+    /// Whether both are of one group.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
         let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
         same(&self.subscription, &other.subscription)
             && same(&self.resource_group, &other.resource_group)
             && same(&self.nsg, &other.nsg)
-            && self.priority.abs_diff(other.priority) < PRIORITY_BLOCK
+    }
+
+    /// Whether both may open or close the same address behind the group. Two that are written otherwise are taken for
+    /// two.
+    pub(super) fn shares_destination(&self, other: &Self) -> bool {
+        Family::ALL.into_iter().any(|family| match (self.destination.get(family), other.destination.get(family)) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            _ => true,
+        })
     }
 }
 

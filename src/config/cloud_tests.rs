@@ -105,12 +105,19 @@ fn a_service_tag_is_one_tag_as_it_is() {
     let nsg = "azure-nsg = { subscription = \"s\", resource-group = \"net\", nsg = \"hub\", priority = 200, mode = \"service-tag\" }";
     assert_eq!(parse(&target(nsg)).unwrap().targets[0].service_tag.as_deref(), Some("AzureActiveDirectory"));
     let with = |list: &str| parse(&format!("{list}\n[targets.api]\nlists = [\"x\"]\n{nsg}"));
-    for list in
-        ["tags = [\"A\", \"B\"]", "tags = [\"A\"]\nextra = [\"192.0.2.1\"]", "tags = [\"A\"]\nfamilies = [\"ipv4\"]"]
-    {
+    for list in [
+        "tags = [\"A\"]\nremoval-grace = \"14d\"",
+        "tags = [\"A\", \"B\"]",
+        "tags = [\"A\"]\nextra = [\"192.0.2.1\"]",
+        "tags = [\"A\"]\nfamilies = [\"ipv4\"]",
+    ] {
         let error = with(&format!("[lists.x]\n{list}")).unwrap_err();
         assert!(error.contains("`targets.api.azure-nsg.mode`"), "{error}");
     }
+    let error =
+        parse(&format!("[lists.x]\ntags = [\"A\"]\n[targets.api]\nlists = [\"x\"]\npolicy = \"add-only\"\n{nsg}"));
+    let error = error.unwrap_err();
+    assert!(error.contains("`targets.api.policy`") && error.contains("add-only"), "{error}");
     let regional = with("[lists.x]\ntags = [\"Storage\"]\nregions = [\"WestEurope\"]").unwrap();
     assert_eq!(regional.targets[0].service_tag.as_deref(), Some("Storage.WestEurope"));
 }
@@ -157,5 +164,18 @@ fn one_object_has_one_target() {
     fight(&nsg("hub", 200), &nsg("HUB", 207), Some("less than 8 apart"));
     fight(&nsg("hub", 200), &nsg("hub", 208), None);
     fight(&nsg("hub", 200), &nsg("spoke", 200), None);
+    let closed = |priority: u16| nsg("hub", priority).replace(" }", ", deny = true }");
+    fight(&closed(200), &nsg("hub", 300), Some("closes tcp port 8443 in `hub` before"));
+    fight(&nsg("hub", 300), &closed(200), Some("closes tcp port 8443 in `hub` before"));
+    fight(&nsg("hub", 200), &closed(300), None);
+    fight(&closed(200), &format!("ports = [443]\n{}", nsg("hub", 300)), None);
+    let to = |text: &str, v4: &str| {
+        text.replace(
+            " }",
+            &format!(", destination = {{ v4 = \"{v4}\", v6 = \"2001:db8::{}\" }} }}", &v4[v4.len() - 1..]),
+        )
+    };
+    fight(&to(&closed(200), "10.0.0.4"), &to(&nsg("hub", 300), "10.0.0.5"), None);
+    fight(&to(&closed(200), "10.0.0.4"), &to(&nsg("hub", 300), "10.0.0.4"), Some("before"));
     fight("nftables = {}", &groups("\"sg-1\""), None);
 }

@@ -239,10 +239,14 @@ fn resolve_target(
         Backend::AzureNsg(nsg) if nsg.mode == azure::raw::Mode::ServiceTag => {
             let tag = service_tag(raw.lists.iter().filter_map(|list| lists.get(list)));
             let tag = tag.ok_or_else(|| {
-                let problem = "`service-tag` takes one list of one tag, with both families and nothing extra or \
-                               excluded: Azure admits the tag as it is";
+                let problem = "`service-tag` takes one list of one tag, with both families and nothing extra, \
+                               excluded or held by `removal-grace`: Azure admits the tag as it is";
                 (key("azure-nsg.mode"), problem.to_owned())
             })?;
+            if raw.policy == raw::Policy::AddOnly {
+                let problem = "cannot be `add-only` where Azure keeps the tag and takes addresses out by itself";
+                return Err((key("policy"), problem.to_owned()));
+            }
             Some(tag)
         }
         _ => None,
@@ -265,7 +269,10 @@ fn resolve_target(
 /// The one tag that these lists come to, where they come to just that.
 fn service_tag<'a>(mut lists: impl Iterator<Item = &'a List>) -> Option<String> {
     let (list, None) = (lists.next()?, lists.next()) else { return None };
-    let plain = list.families == Family::ALL && list.extra.is_empty() && list.exclude.is_empty();
+    let plain = list.families == Family::ALL
+        && list.extra.is_empty()
+        && list.exclude.is_empty()
+        && list.grace == crate::grace::Grace::None;
     match list.tags.as_slice() {
         [tag] if plain => Some(tag.clone()),
         _ => None,
@@ -424,9 +431,22 @@ fn fight(one: &Target, other: &Target) -> Option<String> {
         (Backend::AwsPrefixLists(a), Backend::AwsPrefixLists(b)) => {
             Some(format!("both fill the prefix list `{}`; {remedy}", a.shared(b)?))
         }
-        (Backend::AzureNsg(a), Backend::AzureNsg(b)) if a.meets(b) => {
-            let apart = azure::PRIORITY_BLOCK;
-            Some(format!("their priorities in `{}` are less than {apart} apart", a.nsg))
+        (Backend::AzureNsg(a), Backend::AzureNsg(b)) if a.is_beside(b) => {
+            if a.priority.abs_diff(b.priority) < azure::PRIORITY_BLOCK {
+                let apart = azure::PRIORITY_BLOCK;
+                return Some(format!("their priorities in `{}` are less than {apart} apart", a.nsg));
+            }
+            if one.name.eq_ignore_ascii_case(&other.name) {
+                return Some(format!("their rules in `{}` would have the same names: Azure's know no case", a.nsg));
+            }
+            let (first, its, behind) = if a.priority < b.priority { (a, one, other) } else { (b, other, one) };
+            let (port, protocol) = (port?, one.protocol.name());
+            (first.deny && a.shares_destination(b)).then(|| {
+                format!(
+                    "`{}` closes {protocol} port {port} in `{}` before `{}` opens it; {remedy}",
+                    its.name, a.nsg, behind.name
+                )
+            })
         }
         _ => None,
     }

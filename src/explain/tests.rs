@@ -88,13 +88,15 @@ fn what_a_firewall_makes_of_an_address() {
     let of = told("192.0.2.1", &intact, Answer::NotAsked);
     assert_eq!(
         (of.verdict, of.entries[0].entry.as_str(), of.entries[0].within.as_str()),
-        (Verdict::Admitted, "192.0.2.0/25", "one")
+        (Verdict::Blocked, "192.0.2.0/25", "one")
     );
     assert_eq!((of.foreign, of.asked), (vec!["theirs".to_owned(), "a wall".to_owned()], None));
     let of = told("192.0.2.128", &intact, Answer::Outside);
     assert_eq!((of.verdict, of.asked), (Verdict::NotAdmitted, Some(false)));
     assert_eq!(of.foreign, ["a wall"]);
     let mut open = seen(Skeleton::Intact);
+    open.foreign.retain(|foreign| foreign.effect != ForeignEffect::Blocks);
+    assert_eq!(told("192.0.2.1", &open, Answer::NotAsked).verdict, Verdict::Admitted);
     open.entries.clear();
     assert_eq!(told("192.0.2.1", &open, Answer::Outside).verdict, Verdict::AdmittedByOthers);
     assert_eq!(told("192.0.2.128", &open, Answer::Outside).verdict, Verdict::NotAdmitted);
@@ -103,6 +105,13 @@ fn what_a_firewall_makes_of_an_address() {
     // An IPv4 address lies in no IPv6 range, whatever its number.
     assert_eq!(told("::192.0.2.1", &intact, Answer::Outside).verdict, Verdict::NotAdmitted);
     // A service tag by name holds what the publication says that it does.
+    // Of one that it does not know it cannot say, nor of a network that somebody's rule names.
+    let unknown = Entry { admits: Admits::ServiceTag("Internet".into()), slot: Slot(0), id: None };
+    let mut native = Observed::new(vec![unknown], Skeleton::Intact, "");
+    let by_a_network = ForeignEffect::Admits(PrefixSet::new());
+    native.foreign = vec![Foreign { description: "admits VirtualNetwork".to_owned(), effect: by_a_network }];
+    let of = told("198.51.100.7", &native, Answer::NotAsked);
+    assert_eq!((of.verdict, of.drift.len(), of.foreign.len()), (Verdict::Unsure, 1, 1));
     let by_name = Entry { admits: Admits::ServiceTag("alpha".into()), slot: Slot(0), id: None };
     let native = Observed::new(vec![by_name], Skeleton::Intact, "");
     assert_eq!(told("198.51.100.7", &native, Answer::NotAsked).entries[0].entry, "alpha");

@@ -126,6 +126,11 @@ fn rules_of_a_group_are_kept_beside_those_of_others() {
         assert!(azure.rules().iter().any(|rule| rule["properties"]["sourceAddressPrefix"] == "AzureActiveDirectory"));
         assert!(azure.admitted("tagwall:test/hub").is_empty());
         azure.expect(0, "sync", None);
+        // Microsoft keeps the tag: there is no older one to go back to.
+        let run = azure.expect(3, "rollback", None);
+        assert!(run.stderr.contains("Azure keeps its tag by itself"), "{}", run.stderr);
+        let run = azure.expect(2, "withdraw -n", None);
+        assert!(run.stdout.contains("as the group's other rules leave it"), "{}", run.stdout);
         azure.expect(0, "withdraw --yes", None);
         assert_eq!(azure.rules().len(), 1);
         assert_eq!(azure.theirs(), theirs);

@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use crate::ArmError;
 
+/// A call that takes longer is told of.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -40,11 +43,13 @@ pub(crate) struct Tries {
     pace: Pace,
     began: Instant,
     next: Duration,
+    /// Whether it was told that it takes long.
+    told: bool,
 }
 
 impl Tries {
     pub(crate) fn new(pace: Pace) -> Self {
-        Self { pace, began: Instant::now(), next: pace.first }
+        Self { pace, began: Instant::now(), next: pace.first, told: false }
     }
 
     /// Waits for the next try, or gives the error back where there is none.
@@ -61,6 +66,11 @@ impl Tries {
             return Err(error);
         }
         tracing::debug!(error = %error, ?wait, "trying again");
+        if !self.told && self.began.elapsed() + wait > SILENCE {
+            self.told = true;
+            let patience = self.pace.patience.as_secs();
+            tracing::info!("{error}: tried again in {} s, and for up to {patience} s in all", wait.as_secs());
+        }
         tokio::time::sleep(wait).await;
         self.next = (self.next * 2).min(self.pace.longest);
         Ok(())
