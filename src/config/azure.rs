@@ -15,7 +15,7 @@ type Problem = (String, String);
 const PRIORITIES: std::ops::RangeInclusive<u16> = 100..=4096;
 /// How many priorities from the first on are a target's own: of each family the prefixes, the tag, the probes and the
 /// end.
-pub const PRIORITY_BLOCK: u16 = 8;
+pub const PRIORITY_BLOCK: u16 = 11;
 
 /// The table as typed.
 pub mod raw {

@@ -161,8 +161,8 @@ fn one_object_has_one_target() {
             "azure-nsg = {{ subscription = \"s\", resource-group = \"net\", nsg = \"{name}\", priority = {priority} }}"
         )
     };
-    fight(&nsg("hub", 200), &nsg("HUB", 207), Some("less than 8 apart"));
-    fight(&nsg("hub", 200), &nsg("hub", 208), None);
+    fight(&nsg("hub", 200), &nsg("HUB", 210), Some("less than 11 apart"));
+    fight(&nsg("hub", 200), &nsg("hub", 211), None);
     fight(&nsg("hub", 200), &nsg("spoke", 200), None);
     let closed = |priority: u16| nsg("hub", priority).replace(" }", ", deny = true }");
     fight(&closed(200), &nsg("hub", 300), Some("closes tcp port 8443 in `hub` before"));

@@ -1,7 +1,7 @@
 //! What Azure's answers mean to the operator: the class of each failure, and what to do about it.
 
 use tagwall_arm::ArmError;
-use tagwall_provider::{Applied, Cause, ProviderError};
+use tagwall_provider::{Cause, ProviderError};
 
 /// What a plan takes.
 pub const READING: &[&str] = &["Microsoft.Network/networkSecurityGroups/read"];
@@ -18,7 +18,7 @@ pub const WRITING: &[&str] = &[
 pub const CHECKING: &[&str] = &["Microsoft.Authorization/permissions/read"];
 
 /// Gives a failure its class and says what to do. `doing` is what came to nothing.
-pub(crate) fn classified(doing: String, error: ArmError, applied: Applied) -> ProviderError {
+pub(crate) fn classified(doing: String, error: ArmError) -> ProviderError {
     let (class, hint) = class_of(&error);
     let cause = Cause::new(doing).because(error);
     let cause = match hint {
@@ -29,7 +29,7 @@ pub(crate) fn classified(doing: String, error: ArmError, applied: Applied) -> Pr
         Class::Transient => ProviderError::Transient(cause),
         Class::Denied => ProviderError::Denied(cause),
         Class::Conflict => ProviderError::Conflict(cause),
-        Class::Rejected => ProviderError::Rejected { applied, cause },
+        Class::Rejected => ProviderError::rejected(cause),
     }
 }
 
@@ -67,6 +67,13 @@ fn class_of(error: &ArmError) -> (Class, Option<String>) {
                 (Class::Rejected, of_code(fault))
             }
         }
+        ArmError::Status { status: 429, retry_after, .. } => {
+            let until = retry_after.map(|wait| format!(" for {} s", wait.as_secs())).unwrap_or_default();
+            let hint = format!(
+                "Azure slows this identity down in this subscription and region{until}: give tagwall an identity of its own, or run it less often"
+            );
+            (Class::Transient, Some(hint))
+        }
         ArmError::Status { status, fault, .. } => of_status(*status, fault, error.is_transient()),
     }
 }
@@ -80,10 +87,6 @@ fn of_status(status: u16, fault: &tagwall_arm::Fault, transient: bool) -> (Class
         _ if transient && status == 409 => {
             told(Class::Transient, "another operation runs on the network security group: the next pass tries again")
         }
-        429 => told(
-            Class::Transient,
-            "Azure slows this identity down in this subscription and region: give tagwall an identity of its own, or run it less often",
-        ),
         _ if transient => (Class::Transient, None),
         401 => told(
             Class::Denied,

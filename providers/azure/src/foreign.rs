@@ -9,9 +9,12 @@ use crate::settings::{Ports, Settings, destination};
 
 /// How much of what a target opens a rule speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Overlap {
+pub(crate) enum Overlap {
+    /// Nothing.
     None,
+    /// Some, or it is not known.
     Part,
+    /// All.
     Whole,
 }
 
@@ -148,7 +151,7 @@ fn keeps_out(
 }
 
 /// How much of what the target opens in each family the rule speaks of, whomever it names.
-fn overlap(settings: &Settings, rule: &Rule) -> PerFamily<Overlap> {
+pub(crate) fn overlap(settings: &Settings, rule: &Rule) -> PerFamily<Overlap> {
     let protocol = match rule.protocols() {
         Protocols::All => true,
         Protocols::Only(protocol) => protocol == settings.protocol,
@@ -166,10 +169,16 @@ fn overlap(settings: &Settings, rule: &Rule) -> PerFamily<Overlap> {
 }
 
 fn of_destination(settings: &Settings, rule: &Rule, family: Family) -> Overlap {
+    let groups = if rule.has_groups("destination") { Overlap::Part } else { Overlap::None };
+    rule.destinations().into_iter().map(|text| overlap_of(settings, family, text)).fold(groups, Overlap::max)
+}
+
+/// How much of where the target is, in a family, a destination names.
+pub(crate) fn overlap_of(settings: &Settings, family: Family, text: &str) -> Overlap {
     let all = everybody().into_iter().find(|range| range.family() == family);
     let ours = settings.destination.get(family).as_deref().and_then(destination).map(AddressRange::from).or(all);
     let Some(ours) = ours else { return Overlap::Part };
-    let of = |text: &str| match address(text) {
+    match address(text) {
         Address::Everybody => Overlap::Whole,
         Address::Range(theirs)
             if theirs.family() != family || theirs.first() > ours.last() || ours.first() > theirs.last() =>
@@ -178,9 +187,7 @@ fn of_destination(settings: &Settings, rule: &Rule, family: Family) -> Overlap {
         }
         Address::Range(theirs) if theirs.first() <= ours.first() && ours.last() <= theirs.last() => Overlap::Whole,
         Address::Range(_) | Address::Tag(_) => Overlap::Part,
-    };
-    let groups = if rule.has_groups("destination") { Overlap::Part } else { Overlap::None };
-    rule.destinations().into_iter().map(of).fold(groups, Overlap::max)
+    }
 }
 
 /// A set in few words.

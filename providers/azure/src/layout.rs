@@ -5,13 +5,14 @@
 //! first           tagwall-<owner>-<target>-v4        IPv4 prefixes
 //! first + 1       …-v6                               IPv6 prefixes
 //! …               …-v4-2, …-v6-2                     where a rule holds fewer than a group
-//! then            …-tag                              a service tag
-//!                 …-probes                           AzureLoadBalancer
-//!                 …-deny                             everybody else
+//! then            …-tag, …-tag-v4, …-tag-v6          a service tag
+//!                 …-probes, …                        AzureLoadBalancer
+//!                 …-deny, …                          everybody else
 //! ```
 //!
 //! Where the destinations are named, the last three exist for each family (`…-deny-v4`), since a rule has
-//! destinations of one family.
+//! destinations of one family. No two rules share a priority, so that those of the next configuration come while those
+//! of the last still stand.
 
 use tagwall_provider::{Family, OwnerMark, Slot};
 
@@ -21,7 +22,7 @@ use crate::settings::Settings;
 /// For whose destination a rule is: of one family, or of both where none is named.
 pub(crate) type Scope = Option<Family>;
 
-/// One of the rules that a target may have, in the order in which they go when all go: what closes, last.
+/// One of the rules that a target may have, in the order in which a group judges them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
     /// Prefixes of one family.
@@ -39,6 +40,10 @@ const MOST_CHUNKS: u32 = 4000;
 const FIRST_OF_TAGS: u32 = 10_000;
 const APART: u32 = 10;
 const SCOPES: [Scope; 3] = [None, Some(Family::V4), Some(Family::V6)];
+/// The priorities of a tag, of the probes, and of what closes: one for each scope.
+const PER_KIND: u32 = 3;
+/// The priorities of a target besides those of its prefixes.
+pub(crate) const AROUND: u32 = 3 * PER_KIND;
 
 impl Part {
     /// Its number in observations, the same in every configuration.
@@ -170,25 +175,11 @@ impl Settings {
         }
     }
 
-    /// For which destinations of this configuration a rule lets somebody in, or closes. One that another configuration
-    /// made for both families reaches both, and one for a single family some of what is now for both.
-    pub(crate) fn reaches(&self, part: Part) -> impl Iterator<Item = Scope> + use<> {
-        let of = self.scope(part);
-        self.scopes().iter().copied().filter(move |scope| of.is_none() || scope.is_none() || *scope == of)
-    }
-
-    /// Whether a rule is one that may close before another.
-    pub(crate) fn closes(&self, end: Part, part: Part) -> bool {
-        matches!(end, Part::Deny(_)) && self.reaches(end).any(|scope| self.reaches(part).any(|other| other == scope))
-    }
-
     /// The priority that a rule has; none for one that this configuration has no place for.
     pub(crate) fn priority_of(&self, part: Part) -> Option<u16> {
         let chunks = 2 * self.chunks();
         let of = |kind: u32, scope: Scope| {
-            // The first of the two is for both families as well: only one of these exists.
-            let second = u32::from(scope == Some(Family::V6));
-            self.scopes().contains(&scope).then_some(chunks + 2 * kind + second)
+            self.scopes().contains(&scope).then_some(chunks + PER_KIND * kind + place_of(scope))
         };
         let offset = match part {
             Part::Chunk(family, number) => {
@@ -291,9 +282,9 @@ mod tests {
         let (v4, v6) = (Family::V4, Family::V6);
         check(
             &settings,
-            &[(Part::Chunk(v4, 0), 200), (Part::Chunk(v6, 0), 201), (Part::Tag(None), 202), (Part::Deny(None), 206)],
+            &[(Part::Chunk(v4, 0), 200), (Part::Chunk(v6, 0), 201), (Part::Tag(None), 202), (Part::Deny(None), 208)],
         );
-        assert_eq!((settings.priority_of(Part::Chunk(v4, 1)), settings.block()), (None, 200..=207));
+        assert_eq!((settings.priority_of(Part::Chunk(v4, 1)), settings.block()), (None, 200..=210));
         settings.destination.v4 = Some("192.0.2.1".to_owned());
         settings.destination.v6 = Some("2001:db8::1".to_owned());
         settings.largest_rule = 2000;
@@ -301,11 +292,11 @@ mod tests {
             &settings,
             &[
                 (Part::Chunk(v6, 1), 203),
-                (Part::Tag(Some(v6)), 205),
-                (Part::Probes(Some(v4)), 206),
-                (Part::Deny(Some(v6)), 209),
+                (Part::Tag(Some(v6)), 206),
+                (Part::Probes(Some(v4)), 208),
+                (Part::Deny(Some(v6)), 212),
             ],
         );
-        assert_eq!((settings.priority_of(Part::Deny(None)), settings.block()), (None, 200..=209));
+        assert_eq!((settings.priority_of(Part::Deny(None)), settings.block()), (None, 200..=212));
     }
 }

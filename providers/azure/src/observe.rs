@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tagwall_provider::{Entry, Family, Observed, Orphan, OwnerMark, PerFamily, Room, Skeleton, Slot, StoredId};
 
-use crate::foreign;
+use crate::foreign::{self, Overlap};
 use crate::layout::{Part, name, named, owned};
 use crate::order::{Limits, Standing, State};
 use crate::rule::{Group, Protocols, Rule};
@@ -14,7 +14,8 @@ use crate::settings::{Settings, destination};
 pub(crate) const WHOLE_GROUP: Slot = Slot(u32::MAX);
 /// Stands for the destinations in the group: how many are left for our rules, those that they have among them.
 pub(crate) const DESTINATIONS: Slot = Slot(u32::MAX - 2);
-/// Stands for the rules of the group: how many more it takes.
+/// Stands for the rules of the group: how many are left for those that the target is to have, those that it has among
+/// them.
 pub(crate) const MORE_RULES: Slot = Slot(u32::MAX - 1);
 
 /// What a group admits to a target now.
@@ -46,8 +47,12 @@ pub(crate) fn ours<'a>(settings: &Settings, group: &'a Group) -> BTreeMap<Part, 
 pub(crate) fn state(settings: &Settings, group: &Group) -> State {
     let standing = |(part, rule): (Part, &Rule)| {
         let works = differences(settings, part, rule).is_empty() && !rule.has_failed();
-        let opens = rule.allows() && rule.is_inbound();
-        (part, Standing { admits: rule.admits(), priority: rule.priority(), works, opens })
+        let reach = match () {
+            () if rule.has_failed() => PerFamily::from_fn(|_| Overlap::Part),
+            () if !rule.is_inbound() => PerFamily::from_fn(|_| Overlap::None),
+            () => foreign::overlap(settings, rule),
+        };
+        (part, Standing { admits: rule.admits(), priority: rule.priority(), works, opens: rule.allows(), reach })
     };
     ours(settings, group).into_iter().map(standing).collect()
 }
@@ -179,7 +184,9 @@ fn rooms(settings: &Settings, group: &Group, ours: &BTreeMap<Part, &Rule>) -> Ve
         Room { slot, name, free, taken: Vec::new() }
     };
     let mut rooms: Vec<Room> = settings.parts().filter(available).map(room).collect();
-    let rules = settings.most_rules.saturating_sub(group.rules.len());
+    let stays = |part: &&Part| part.holds_entries() || settings.wants(**part);
+    let beside = group.rules.len() - ours.keys().filter(stays).count();
+    let rules = settings.most_rules.saturating_sub(beside);
     rooms.push(both(MORE_RULES, format!("the {} rules of {}", settings.most_rules, group.name), rules));
     let destinations = settings.most_prefixes.saturating_sub(used_by_others(group, ours).1);
     rooms.push(both(

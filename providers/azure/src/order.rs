@@ -2,14 +2,15 @@
 //!
 //! One write makes, changes or deletes one rule, and takes effect as a whole. An order is looked for step by step: of
 //! the writes that are left, the first after which nobody is missing who was admitted and is to stay, and after which the
-//! group holds no more than it can. What adds comes before what only takes away; where a rule cannot change at once,
+//! group holds no more than it can, and nobody gets in who did not and is not to. What adds comes before what only takes away; where a rule cannot change at once,
 //! it takes in the new first and lets go of the old later, and one whose priority another of ours still has waits at a free one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tagwall_provider::{Admits, PrefixSet};
+use tagwall_provider::{Admits, Family, PerFamily, PrefixSet};
 
-use crate::layout::{Part, Scope};
+use crate::foreign::{Overlap, overlap_of};
+use crate::layout::Part;
 use crate::rule::everybody;
 use crate::settings::Settings;
 
@@ -19,16 +20,35 @@ pub(crate) struct Standing {
     /// Whom its source names.
     pub(crate) admits: BTreeSet<Admits>,
     pub(crate) priority: u16,
-    /// Whether everything else about it is as it should be. A rule of which that is not so admits nobody for sure.
+    /// Whether everything else about it is as it should be.
     pub(crate) works: bool,
-    /// Whether it may admit somebody: not where it denies, or is for outbound connections.
+    /// Whether it lets in whom it names, rather than keeping them out.
     pub(crate) opens: bool,
+    /// How much of what the target opens it speaks of: all, so that what it says is sure; some, or nobody knows; nothing.
+    pub(crate) reach: PerFamily<Overlap>,
 }
 
 impl Standing {
     /// A rule as it should be.
-    pub(crate) fn good(part: Part, priority: u16, admits: BTreeSet<Admits>) -> Self {
-        Self { admits, priority, works: true, opens: !matches!(part, Part::Deny(_)) }
+    pub(crate) fn good(settings: &Settings, part: Part, priority: u16, admits: BTreeSet<Admits>) -> Self {
+        let to = settings.destination_of(part);
+        let reach = PerFamily::from_fn(|family| overlap_of(settings, family, to));
+        Self { admits, priority, works: true, opens: !matches!(part, Part::Deny(_)), reach }
+    }
+
+    fn opens_to(&self, family: Family) -> Overlap {
+        if self.opens { *self.reach.get(family) } else { Overlap::None }
+    }
+
+    /// Whether it may keep somebody out: what closes, or what was turned against those whom it is for.
+    fn may_close(&self, family: Family) -> bool {
+        !self.opens && *self.reach.get(family) > Overlap::None
+    }
+
+    /// Whether it keeps everybody out who comes as far.
+    fn closes(&self, family: Family) -> bool {
+        let all = everybody().map(Admits::Range);
+        !self.opens && *self.reach.get(family) == Overlap::Whole && all.iter().all(|one| self.admits.contains(one))
     }
 }
 
@@ -96,12 +116,12 @@ struct Path<'a> {
 
 impl<'a> Path<'a> {
     fn new(settings: &'a Settings, from: &'a State, to: &'a State, limits: &'a Limits) -> Self {
-        let tags = |effect: Effect| -> BTreeSet<(Box<str>, Scope)> {
+        let tags = |effect: Effect| -> BTreeSet<(Box<str>, Family)> {
             effect.tags.into_iter().filter(|(tag, _)| **tag != *crate::PROBES).collect()
         };
-        let may = tags(Effect::possible(settings, from, Part::holds_entries));
-        let (does, shall) = (tags(Effect::sure(settings, from)), tags(Effect::sure(settings, to)));
-        let kept = Effect::possible(settings, from, |_| true).and(&Effect::sure(settings, to));
+        let may = tags(Effect::possible(from, |part, _| part.holds_entries()));
+        let (does, shall) = (tags(Effect::sure(from)), tags(Effect::sure(to)));
+        let kept = Effect::possible(from, |_, _| true).and(&Effect::sure(to));
         Self { settings, from, to, limits, kept, switches: may != shall || does != shall, to_tag: !shall.is_empty() }
     }
 
@@ -112,28 +132,55 @@ impl<'a> Path<'a> {
         if left.is_empty() {
             return Ok(None);
         }
-        left.sort_by_key(|write| (class(state, write), write.0));
-        let at_once = left.iter().find(|write| self.allows(state, write)).cloned();
-        let other = || self.by_halves(state, &left).or_else(|| self.by_parking(state, &left));
-        at_once.or_else(other).map(Some).ok_or(Stuck)
+        left.sort_by_key(|write| (self.class(state, write), write.0));
+        let at_once = |write: &&Write| self.allows(state, write) && takes_effect(state, write);
+        let found = left.iter().find(at_once).cloned();
+        let found = found.or_else(|| self.by_halves(state, &left));
+        let found = found.or_else(|| self.by_parking(state, &left, |write, _| self.brings(state, write)));
+        let found = found.or_else(|| left.iter().find(|write| self.allows(state, write)).cloned());
+        let frees =
+            |write: &Write, after: &State| left.iter().any(|other| other.0 != write.0 && self.allows(after, other));
+        found.or_else(|| self.by_parking(state, &left, frees)).map(Some).ok_or(Stuck)
     }
 
     /// A rule at another priority for the time being, where one of ours has its own: after a change of the
-    /// configuration, or where somebody moved rules about. Only where it brings what is not there, or lets
-    /// another write go ahead.
-    fn by_parking(&self, state: &State, left: &[Write]) -> Option<Write> {
+    /// configuration, or where somebody moved rules about. Only where it helps: brings what is not there, or lets
+    /// another write go ahead. One that is to go may stand in for the one that replaces it, as that will be.
+    fn by_parking(&self, state: &State, left: &[Write], helps: impl Fn(&Write, &State) -> bool) -> Option<Write> {
         let parked = |(part, rule): &Write| {
-            let rule = rule.as_ref()?;
-            let is_new = state.get(part).is_none_or(|now| !now.works || now.admits != rule.admits);
-            self.settings.block().find_map(|priority| {
+            let nominal = rule.as_ref().map(|rule| rule.priority);
+            let rule = rule.clone().or_else(|| self.stand_in(state, *part))?;
+            let own = state.get(part).map(|now| now.priority);
+            own.into_iter().chain(self.settings.block()).find_map(|priority| {
                 let write = (*part, Some(Standing { priority, ..rule.clone() }));
                 let mut after = state.clone();
                 apply(&mut after, &write);
-                let frees = || left.iter().any(|other| other.0 != *part && self.allows(&after, other));
-                (priority != rule.priority && self.allows(state, &write) && (is_new || frees())).then_some(write)
+                let (low, high) = (priority.min(rule.priority), priority.max(rule.priority));
+                let passes = low < high && self.limits.taken.range(low..=high).next().is_some();
+                let is_step = after != *state && nominal != Some(priority) && !passes;
+                (is_step && self.allows(state, &write) && helps(&write, &after)).then_some(write)
             })
         };
         left.iter().find_map(parked)
+    }
+
+    /// Whether a rule that is to be lets somebody in whom nothing of it let in.
+    fn brings(&self, state: &State, (part, rule): &Write) -> bool {
+        let is_new = |rule: &Standing| state.get(part).is_none_or(|now| !now.works || now.admits != rule.admits);
+        self.to.contains_key(part) && rule.as_ref().is_some_and(is_new) && takes_effect(state, &(*part, rule.clone()))
+    }
+
+    /// What a rule of the last configuration can be until its successor has come.
+    fn stand_in(&self, state: &State, part: Part) -> Option<Standing> {
+        let kind = |part: Part| match part {
+            Part::Chunk(..) => 0,
+            Part::Tag(_) => 1,
+            Part::Probes(_) => 2,
+            Part::Deny(_) => 3,
+        };
+        let now = state.get(&part)?;
+        let next = self.to.iter().find(|(next, _)| kind(part) > 0 && kind(**next) == kind(part))?.1;
+        Some(Standing::good(self.settings, part, now.priority, next.admits.clone()))
     }
 
     /// A rule that takes in the new and keeps the old.
@@ -164,54 +211,139 @@ impl<'a> Path<'a> {
             let stays = state.get(&write.0).is_some_and(|before| before.priority == rule.priority);
             stays || !ours && !self.limits.taken.contains(&rule.priority)
         });
-        fits && free && !self.lets_go_early(state, &after, write) && !self.opens_gap(&after)
+        fits && free
+            && !self.opens_door(state, &after, write)
+            && !self.closes_early(state, &after, write)
+            && !self.lets_go_early(state, &after, write)
+            && !self.opens_gap(&after)
     }
 
     /// Whether somebody is missing who is to stay. Nobody is who is surely admitted, or whose rules are all as they were:
     /// what a rule did that is not as it should be, it does until it is written.
     fn opens_gap(&self, after: &State) -> bool {
-        let missing = self.kept.without(&Effect::sure(self.settings, after));
-        let changed = |part: &Part| after.get(part) != self.from.get(part);
-        let closed = |end: &Part| match (self.from.get(end), after.get(end)) {
-            (Some(before), Some(now)) => now != before && (now.priority < before.priority || !before.works),
-            (before, now) => before.is_none() && now.is_some(),
+        let missing = self.kept.without(&Effect::sure(after));
+        let gone = |part: Part, family: Family| {
+            let (before, now) = (&self.from[&part], after.get(&part));
+            // Whoever came as far as the rule that was there comes to the one that is, and is let in.
+            let stands_in = now.is_some_and(|now| {
+                let of = |state| Effect::possible(state, |other, of| other == part && of == family);
+                now.opens_to(family) == Overlap::Whole
+                    && now.priority <= before.priority
+                    && of(self.from).without(&of(after)).and(&missing).is_empty()
+            });
+            now != Some(before) && !stands_in
         };
-        let ends = |part: Part| after.keys().filter(move |end| self.settings.closes(**end, part));
-        let touched = |part: Part| changed(&part) || ends(part).any(closed);
-        let lost = Effect::possible(self.settings, self.from, touched);
-        !missing.and(&lost).is_empty()
+        let anew = |(part, end): (&Part, &Standing), family| {
+            let stood = |before: &Standing| before == end || before.closes(family) && before.priority <= end.priority;
+            end.may_close(family) && !self.from.get(part).is_some_and(stood)
+        };
+        let shut = |part: Part, family: Family| {
+            after.iter().any(|end| anew(end, family) && end.1.priority < self.from[&part].priority)
+        };
+        let others = |family: &Family| {
+            after.iter().any(|end| anew(end, *family) && self.comes_before_others(self.from, end.1, *family))
+        };
+        let probes = |effect: &Effect, family: Family| effect.tags.contains(&(crate::PROBES.into(), family));
+        let (last, now) = (Effect::sure(self.to), Effect::sure(&but_for_ends(after, self.from)));
+        let asks = |family| probes(&last, family) && !probes(&now, family);
+        if Family::ALL.into_iter().filter(others).any(asks) {
+            return true;
+        }
+        let missing_behind = self.kept.without(&now);
+        !missing.and(&Effect::possible(self.from, gone)).is_empty()
+            || !missing_behind.and(&Effect::possible(self.from, shut)).is_empty()
+    }
+
+    /// Whether it takes away what closes the ports, where they are to be closed at last, before something else does.
+    fn opens_door(&self, state: &State, after: &State, (part, _): &Write) -> bool {
+        let goes = |family: Family| state.get(part).is_some_and(|before| before.may_close(family));
+        let opens = |family: Family| goes(family) && closed(self.to, family) && !closed(after, family);
+        matches!(part, Part::Deny(_)) && Family::ALL.into_iter().any(opens)
+    }
+
+    /// Whether it closes the ports that were open before everybody has come who is to stay: until then others' rules may
+    /// let them in, the group's default rule for the virtual network above all.
+    fn closes_early(&self, state: &State, after: &State, (part, rule): &Write) -> bool {
+        let Some(rule) = rule.as_ref().filter(|_| matches!(part, Part::Deny(_))) else { return false };
+        // A tag that comes or goes: nobody here knows who depends on what.
+        let closes =
+            |family: Family| rule.may_close(family) && (self.switches || self.comes_before_others(state, rule, family));
+        Family::ALL.into_iter().any(closes) && !self.all_have_come(&but_for_ends(after, state))
+    }
+
+    /// Whether an end stands before rules of others, the default rules among them, that no end of ours stood before.
+    fn comes_before_others(&self, state: &State, end: &Standing, family: Family) -> bool {
+        let ends = state.values().filter(|other| other.closes(family)).map(|other| other.priority);
+        ends.min()
+            .is_none_or(|first| end.priority < first && self.limits.taken.range(end.priority..first).next().is_some())
     }
 
     /// Whether it takes somebody away while another rule has yet to take somebody in, and it cannot be known who is who.
-    fn lets_go_early(&self, state: &State, after: &State, (part, rule): &Write) -> bool {
-        let closes = matches!(part, Part::Deny(_)) && rule.is_some();
+    fn lets_go_early(&self, state: &State, after: &State, (part, _): &Write) -> bool {
         if !self.switches || matches!(part, Part::Probes(_)) {
             return false;
         }
-        // An end that was turned into its opposite lets in whom it names.
-        let entries = |state: &State| Effect::possible(self.settings, state, |part| !matches!(part, Part::Probes(_)));
-        let mut goes = entries(state).without(&entries(after));
+        let mut goes = Effect::possible(state, |other, _| other == *part).without(&Effect::sure(after));
         if !self.to_tag {
             // Prefixes that nobody desires are nobody's who stays: only of a tag that goes it is not known who they are.
             goes.addresses = PrefixSet::new();
         }
-        (closes || !goes.is_empty()) && !entries(self.to).without(&Effect::sure(self.settings, after)).is_empty()
+        !goes.is_empty() && !self.all_have_come(after)
+    }
+
+    /// Whether everybody is let in for sure who is to be at last, probes apart.
+    fn all_have_come(&self, after: &State) -> bool {
+        let entries = Effect::possible(self.to, |part, _| part.holds_entries());
+        entries.without(&Effect::sure(after)).is_empty()
+    }
+
+    /// What comes first: what lets go of nobody who gets in, what opens the ports to others' rules for good, who adds,
+    /// what opens to probes, what closes, who only takes away, what goes.
+    fn class(&self, state: &State, (part, rule): &Write) -> u8 {
+        let is_shut = || Effect::possible(state, |other, _| other == *part).is_empty();
+        let only_less = |rule: &Standing| {
+            state.get(part).is_some_and(|before| {
+                before.priority == rule.priority && before.works && rule.admits.is_subset(&before.admits)
+            })
+        };
+        match (part, rule) {
+            (Part::Deny(_), None) if !self.to.keys().any(|end| matches!(end, Part::Deny(_))) => 1,
+            (Part::Chunk(..) | Part::Tag(_), None) if is_shut() => 0,
+            (Part::Chunk(..) | Part::Tag(_), Some(rule)) if only_less(rule) => {
+                if is_shut() {
+                    0
+                } else {
+                    5
+                }
+            }
+            (_, None) => 6,
+            (Part::Chunk(..) | Part::Tag(_), Some(_)) => 2,
+            (Part::Probes(_), Some(_)) => 3,
+            (Part::Deny(_), Some(_)) => 4,
+        }
     }
 }
 
-/// What comes first: who adds, what opens to probes, what closes, who only takes away, what goes.
-fn class(state: &State, (part, rule): &Write) -> u8 {
-    let Some(rule) = rule else { return 4 };
-    match part {
-        Part::Probes(_) => 1,
-        Part::Deny(_) => 2,
-        Part::Chunk(..) | Part::Tag(_) => {
-            let only_less = state.get(part).is_some_and(|before| {
-                before.priority == rule.priority && before.works && rule.admits.is_subset(&before.admits)
-            });
-            if only_less { 3 } else { 0 }
-        }
-    }
+/// A state without the ends that stood before as they do: whom those shut out were out, and no other end shuts them out.
+fn but_for_ends(state: &State, before: &State) -> State {
+    let stood = |part: &Part, rule: &Standing| matches!(part, Part::Deny(_)) && before.get(part) == Some(rule);
+    state.iter().filter(|(part, rule)| !stood(part, rule)).map(|(part, rule)| (*part, rule.clone())).collect()
+}
+
+/// Whether a rule that lets in will: not behind one of ours that may close before.
+fn takes_effect(state: &State, (part, rule): &Write) -> bool {
+    let Some(rule) = rule else { return true };
+    let before = |(other, end): (&Part, &Standing), family| {
+        other != part && end.may_close(family) && end.priority < rule.priority
+    };
+    let is_behind =
+        |family: Family| rule.opens_to(family) > Overlap::None && state.iter().any(|end| before(end, family));
+    !Family::ALL.into_iter().any(is_behind)
+}
+
+/// Whether something of ours closes the ports for sure.
+fn closed(state: &State, family: Family) -> bool {
+    state.values().any(|end| end.closes(family))
 }
 
 /// All of both, and nothing that lies within another: Azure takes no overlapping prefixes in a rule.
@@ -244,55 +376,50 @@ fn prefixes_of(state: &State, part: Part) -> usize {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Effect {
     addresses: PrefixSet,
-    tags: BTreeSet<(Box<str>, Scope)>,
+    tags: BTreeSet<(Box<str>, Family)>,
 }
 
 impl Effect {
     /// Who is admitted for sure.
-    fn sure(settings: &Settings, state: &State) -> Self {
-        // One that is not as it should be may close anything: an end, or what was turned into one.
-        let closes = |end: Part, rule: &Standing, part| settings.closes(end, part) || !rule.works && !rule.opens;
-        let ends = |part: Part| state.iter().filter(move |(end, rule)| closes(**end, rule, part));
-        let gets_past = |part: Part, rule: &Standing| ends(part).all(|(_, end)| rule.priority < end.priority);
-        let surely = |part: Part, rule: &Standing| rule.works && gets_past(part, rule);
-        let opens = |part: Part| !matches!(part, Part::Deny(_));
-        Self::collect(settings, state, |part, rule| opens(part) && rule.is_some_and(|rule| surely(part, rule)))
+    fn sure(state: &State) -> Self {
+        let gets_past = |rule: &Standing, family: Family| {
+            state.values().all(|end| !end.may_close(family) || rule.priority < end.priority)
+        };
+        let surely =
+            |rule: &Standing, family: Family| rule.opens_to(family) == Overlap::Whole && gets_past(rule, family);
+        Self::collect(state, |_, rule, family| surely(rule, family))
     }
 
     /// Who may be admitted, by these rules.
-    fn possible(settings: &Settings, state: &State, of: impl Fn(Part) -> bool) -> Self {
-        Self::collect(settings, state, |part, _| of(part))
+    fn possible(state: &State, of: impl Fn(Part, Family) -> bool) -> Self {
+        let is_shut = |rule: &Standing, family: Family| {
+            state.values().any(|end| end.closes(family) && end.priority < rule.priority)
+        };
+        let possibly = |part: Part, rule: &Standing, family: Family| {
+            rule.opens_to(family) > Overlap::None && of(part, family) && !is_shut(rule, family)
+        };
+        Self::collect(state, possibly)
     }
 
-    /// Whom rules let in that are picked. Probes may be let in by rules that are not ours, the group's default rule
-    /// above all, until something of ours closes before those.
-    fn collect(settings: &Settings, state: &State, picks: impl Fn(Part, Option<&Standing>) -> bool) -> Self {
-        let mut effect = Self::default();
-        for probes in settings.scopes().iter().map(|scope| Part::Probes(*scope)).filter(|probes| picks(*probes, None)) {
-            effect.tags.extend(settings.reaches(probes).map(|scope| (crate::PROBES.into(), scope)));
-        }
-        let (mut ranges, [everybody, _]) = (Vec::new(), everybody());
-        for (part, rule) in state.iter().filter(|(_, rule)| rule.opens).filter(|(part, rule)| picks(**part, Some(rule)))
-        {
-            for admits in &rule.admits {
-                let tag: Box<str> = match admits {
-                    // Load balancers are among everybody.
-                    Admits::Range(range) if *range == everybody => crate::PROBES.into(),
-                    Admits::ServiceTag(tag) => tag.clone(),
-                    Admits::Range(_) => continue,
-                };
-                // And one may open anything.
-                let reaches = |scope: &&Scope| !rule.works || settings.reaches(*part).any(|reached| reached == **scope);
-                let scopes = settings.scopes().iter().filter(reaches);
-                effect.tags.extend(scopes.map(|scope| (Box::clone(&tag), *scope)));
+    /// Whom rules let in that are picked.
+    fn collect(state: &State, picks: impl Fn(Part, &Standing, Family) -> bool) -> Self {
+        let (mut ranges, mut tags, [everybody, _]) = (Vec::new(), BTreeSet::new(), everybody());
+        for (part, rule) in state {
+            for family in Family::ALL.into_iter().filter(|family| picks(*part, rule, *family)) {
+                for admits in &rule.admits {
+                    match admits {
+                        Admits::Range(range) if range.family() == family => ranges.push(*range),
+                        Admits::Range(_) => {}
+                        Admits::ServiceTag(tag) => drop(tags.insert((tag.clone(), family))),
+                    }
+                }
+                // Load balancers are among everybody.
+                if rule.admits.contains(&Admits::Range(everybody)) {
+                    tags.insert((crate::PROBES.into(), family));
+                }
             }
-            ranges.extend(rule.admits.iter().filter_map(|admits| match admits {
-                Admits::Range(range) => Some(*range),
-                Admits::ServiceTag(_) => None,
-            }));
         }
-        effect.addresses = ranges.into_iter().collect();
-        effect
+        Self { addresses: ranges.into_iter().collect(), tags }
     }
 
     fn and(&self, other: &Self) -> Self {

@@ -41,7 +41,7 @@ pub fn place(settings: &Settings, observed: &Observed, desired: &Desired) -> Res
     }
     let entries = in_order(settings, observed, &before, &after)
         .map_err(|order::Stuck| full(settings, observed, &before, &desired.prefixes()))?;
-    Ok(Steps { skeleton: edits(settings, observed, &after, &wanted), entries })
+    Ok(Steps { skeleton: edits(settings, observed, &before, &after, &wanted), entries })
 }
 
 /// The entries of each rule.
@@ -145,7 +145,7 @@ fn in_order(
     let state = |contents: &Contents| -> State {
         let priority = |part: Part| settings.priority_of(part).unwrap_or(0);
         let standing = |(part, admits): (&Part, &BTreeSet<Admits>)| {
-            (*part, Standing::good(*part, priority(*part), admits.clone()))
+            (*part, Standing::good(settings, *part, priority(*part), admits.clone()))
         };
         contents.iter().filter(|(_, admits)| !admits.is_empty()).map(standing).collect()
     };
@@ -154,9 +154,10 @@ fn in_order(
         let room = observed.rooms.iter().find(|room| room.slot == slot);
         room.and_then(|room| room.free.v4).and_then(|free| usize::try_from(free).ok()).unwrap_or(usize::MAX)
     };
+    let around = settings.parts().filter(|part| settings.wants(*part)).count();
     let limits = Limits {
         prefixes: free(WHOLE_GROUP).saturating_add(order::prefixes(&from)),
-        rules: free(MORE_RULES).saturating_add(from.len()),
+        rules: free(MORE_RULES).checked_sub(around).ok_or(order::Stuck)?,
         taken: BTreeSet::new(),
     };
     // Rules that have no place have no priority to hold either: each counts as standing outside the block.
@@ -211,8 +212,14 @@ fn too_many_destinations(
     })
 }
 
-/// What is made and mended around the entries, and what the rules cost.
-fn edits(settings: &Settings, observed: &Observed, after: &Contents, wanted: &[Part]) -> Vec<SkeletonEdit> {
+/// What is made, mended and deleted around the entries, and what the rules cost.
+fn edits(
+    settings: &Settings,
+    observed: &Observed,
+    before: &Contents,
+    after: &Contents,
+    wanted: &[Part],
+) -> Vec<SkeletonEdit> {
     let opens = format!("{} {}", settings.protocol.name().to_uppercase(), joined(&settings.ports));
     let made = |part: Part, what: &str| {
         let (name, to) = (name(&settings.mark, part), settings.destination_of(part));
@@ -226,18 +233,21 @@ fn edits(settings: &Settings, observed: &Observed, after: &Contents, wanted: &[P
         };
         format!("make rule `{name}`, priority {priority}: {what} {opens} to {to}{cost}")
     };
-    let lines: Vec<String> = match &observed.skeleton {
-        Skeleton::Drifted(drift) => drift.iter().map(|line| format!("mend: {line}")).collect(),
-        Skeleton::Absent => {
-            let skeleton = wanted.iter().map(|part| match part {
-                Part::Deny(_) => made(*part, "denies everybody else"),
-                _ => made(*part, "allows load balancers' probes"),
-            });
-            after.keys().map(|part| made(*part, "allows")).chain(skeleton).collect()
-        }
-        // A rule that comes or goes beside others is seen by its entries.
-        Skeleton::Intact => Vec::new(),
-    };
+    let is_there = |contents: &Contents, part: &Part| contents.get(part).is_some_and(|admits| !admits.is_empty());
+    let come = after.keys().filter(|part| is_there(after, part) && !is_there(before, part));
+    let mut lines: Vec<String> = come.map(|part| made(*part, "allows")).collect();
+    match &observed.skeleton {
+        Skeleton::Drifted(drift) => lines.extend(drift.iter().map(|line| format!("mend: {line}"))),
+        Skeleton::Absent => lines.extend(wanted.iter().map(|part| match part {
+            Part::Deny(_) => made(*part, "denies everybody else"),
+            _ => made(*part, "allows load balancers' probes"),
+        })),
+        Skeleton::Intact => {}
+    }
+    // A rule that goes with its last prefix is seen by that.
+    let switches = |part: &Part| matches!(part, Part::Tag(_)) || after.keys().any(|part| matches!(part, Part::Tag(_)));
+    let go = before.keys().filter(|part| is_there(before, part) && !is_there(after, part) && switches(part));
+    lines.extend(go.map(|part| format!("delete rule `{}`", name(&settings.mark, *part))));
     lines.into_iter().map(|description| SkeletonEdit { description }).collect()
 }
 
@@ -255,7 +265,11 @@ fn occupied(settings: &Settings, observed: &Observed, part: Part) -> Refusal {
         .collect();
     let (first, last) = settings.block().into_inner();
     let restore = format!("if the rule is what tagwall made, put the description `{}` back", settings.mark);
-    let choices = if matches!(part, Part::Deny(_)) {
+    let renamed = observed.orphans.iter().map(|orphan| {
+        format!("the rules of {} are of a target that is configured no more: give it its name back, or `withdraw --orphans` takes them away, and shuts out whom they admit until the next `sync`", orphan.mark)
+    });
+    let mut choices: Vec<String> = renamed.collect();
+    choices.extend(if matches!(part, Part::Deny(_)) {
         vec![
             format!("let the rule be judged first: a priority below {first} for it, or one behind it for the target"),
             "leave the ports open to the group's other rules: `deny = false`".to_owned(),
@@ -268,7 +282,7 @@ fn occupied(settings: &Settings, observed: &Observed, part: Part) -> Refusal {
             "give that rule another name or priority, before or behind the target's".to_owned(),
             restore,
         ]
-    };
+    });
     Refusal {
         limit: Limit::NotOurs,
         finding: format!("rule `{}` cannot stand at its place: {}", name(&settings.mark, part), found.join("; ")),
@@ -285,7 +299,7 @@ fn full(settings: &Settings, observed: &Observed, before: &Contents, wanted: &Pr
     Refusal {
         limit: Limit::Capacity,
         finding: format!(
-            "{needs}the network security group takes {} prefixes and {} rules: {ours} prefixes are ours, {others} others', {} more fit, {} more rules",
+            "{needs}the network security group takes {} prefixes and {} rules: {ours} prefixes are ours, {others} others', {} more fit; {} rules are left for the target",
             settings.most_prefixes,
             settings.most_rules,
             free(WHOLE_GROUP),

@@ -165,7 +165,7 @@ impl NetworkSecurityGroup {
     }
 
     fn failed(&self, doing: &str, error: ArmError) -> ProviderError {
-        classified(self.doing(doing), error, Applied::default())
+        classified(self.doing(doing), error)
     }
 
     fn moved(&self) -> ProviderError {
@@ -177,6 +177,27 @@ impl NetworkSecurityGroup {
 
     fn rule_path(&self, name: &str) -> String {
         format!("{}/securityRules/{name}", self.nsg.path())
+    }
+
+    /// Brings the group where the steps lead.
+    async fn bring(&self, base: &Revision, steps: &Steps, applied: &mut Applied) -> Result<(), ProviderError> {
+        let client = self.client().await?;
+        let _turn = client.lock(&self.nsg.path()).await;
+        let mut group = self.read(&client).await?;
+        if crate::observe(&self.settings, &group).revision.content != base.content {
+            return Err(self.moved());
+        }
+        let goal = Goal::new(&self.settings, &group, steps)?;
+        let mut overtaken = 0;
+        while let Some(write) = goal.next(&self.settings, &group)? {
+            let calls = applied.calls;
+            group = self.make(&client, &group, &write, applied).await?;
+            overtaken += usize::from(applied.calls == calls);
+            if overtaken > MOST_OVERTAKEN {
+                return Err(self.moved());
+            }
+        }
+        Ok(())
     }
 
     /// Makes one request, and gives the group as it is then. Where somebody else was faster and left ours alone, nothing
@@ -199,7 +220,7 @@ impl NetworkSecurityGroup {
             Err(error) if error.status() == Some(412) => true,
             Err(error) => {
                 let doing = self.doing(&format!("write rule `{}` of", write.name));
-                return Err(classified(doing, error, *applied));
+                return Err(classified(doing, error));
             }
         };
         let mut late = 0;
@@ -227,7 +248,7 @@ impl NetworkSecurityGroup {
         }
     }
 
-    /// Deletes every rule of a mark, what closes last.
+    /// Deletes every rule of a mark, what closes first.
     async fn clear(&self, client: &Client, mark: &OwnerMark, applied: &mut Applied) -> Result<(), ProviderError> {
         let (mut group, mut overtaken) = (self.read(client).await?, 0);
         while let Some(rule) = all_of(mark, &group).first().copied() {
@@ -237,7 +258,7 @@ impl NetworkSecurityGroup {
                 Err(error) if error.status() == Some(412) && overtaken < MOST_OVERTAKEN => overtaken += 1,
                 Err(error) => {
                     let doing = self.doing(&format!("delete rule `{}` of", rule.name));
-                    return Err(classified(doing, error, *applied));
+                    return Err(classified(doing, error));
                 }
             }
             let (name, entries) = (rule.name.clone(), counted(mark, rule));
@@ -289,31 +310,10 @@ impl Provider for NetworkSecurityGroup {
 
     async fn apply(&self, base: &Revision, steps: &Steps) -> Result<Applied, ProviderError> {
         let mut applied = Applied::default();
-        if steps.is_empty() {
-            return Ok(applied);
+        if !steps.is_empty() {
+            self.bring(base, steps, &mut applied).await.map_err(|error| error.after(applied))?;
         }
-        let client = self.client().await?;
-        let _turn = client.lock(&self.nsg.path()).await;
-        let mut group = self.read(&client).await?;
-        if crate::observe(&self.settings, &group).revision.content != base.content {
-            return Err(self.moved());
-        }
-        let goal = Goal::new(&self.settings, &group, steps)?;
-        let mut overtaken = 0;
-        loop {
-            let write = match goal.next(&self.settings, &group) {
-                Ok(Some(write)) => write,
-                Ok(None) => return Ok(applied),
-                Err(ProviderError::Rejected { cause, .. }) => return Err(ProviderError::Rejected { applied, cause }),
-                Err(error) => return Err(error),
-            };
-            let calls = applied.calls;
-            group = self.make(&client, &group, &write, &mut applied).await?;
-            overtaken += usize::from(applied.calls == calls);
-            if overtaken > MOST_OVERTAKEN {
-                return Err(self.moved());
-            }
-        }
+        Ok(applied)
     }
 
     async fn check(&self) -> Result<Vec<String>, ProviderError> {
@@ -324,7 +324,8 @@ impl Provider for NetworkSecurityGroup {
         let client = self.client().await?;
         let _turn = client.lock(&self.nsg.path()).await;
         let mut applied = Applied::default();
-        self.clear(&client, &self.settings.mark, &mut applied).await?;
+        let cleared = self.clear(&client, &self.settings.mark, &mut applied).await;
+        cleared.map_err(|error| error.after(applied))?;
         Ok(applied)
     }
 
@@ -334,7 +335,8 @@ impl Provider for NetworkSecurityGroup {
         let mut applied = Applied::default();
         let marks = orphans.iter().filter_map(|orphan| orphan.id.0.parse::<OwnerMark>().ok());
         for mark in marks.filter(|mark| is_orphan(&self.settings, mark)) {
-            self.clear(&client, &mark, &mut applied).await?;
+            let cleared = self.clear(&client, &mark, &mut applied).await;
+            cleared.map_err(|error| error.after(applied))?;
         }
         Ok(applied)
     }

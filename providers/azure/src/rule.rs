@@ -325,7 +325,7 @@ mod tests {
         let rule = Rule::read(&shown).unwrap();
         let admits = [Admits::Range("192.0.2.0/24".parse::<IpNet>().unwrap().into())].into();
         let part = Part::Chunk(Family::V4, 0);
-        let standing = Standing::good(part, 200, admits);
+        let standing = Standing::good(&settings, part, 200, admits);
         let body = Rule::body(&settings, part, &standing, Some(&rule));
         let expected = json!({ "name": "tagwall-edge-web-v4", "properties": {
             "description": "tagwall:edge/web", "direction": "Inbound", "priority": 200, "access": "Allow", "protocol": "Tcp",

@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 use tagwall_provider::{Family, IpNet, OwnerMark, PerFamily};
 
+use crate::layout::AROUND;
+
 /// How many source addresses and prefixes all rules of a network security group hold together; as many destinations,
 /// counted apart. Microsoft names no bound for a single rule.
 pub const MOST_PREFIXES: usize = 4000;
@@ -203,9 +205,9 @@ impl Settings {
         u32::try_from(self.most_prefixes.div_ceil(self.largest_rule.max(1))).unwrap_or(u32::MAX)
     }
 
-    /// A rule of each family for each chunk, and for each family's destination one of the tag, the probes and the end.
+    /// A rule of each family for each chunk, and what stands around them.
     fn block_size(&self) -> u32 {
-        self.chunks().saturating_mul(2).saturating_add(6)
+        self.chunks().saturating_mul(2).saturating_add(AROUND)
     }
 }
 

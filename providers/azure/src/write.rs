@@ -60,7 +60,7 @@ impl Goal {
                 continue;
             }
             let priority = settings.priority_of(part).ok_or_else(unknown)?;
-            goal.insert(part, Standing::good(part, priority, admits));
+            goal.insert(part, Standing::good(settings, part, priority, admits));
         }
         Ok(Self(goal))
     }
@@ -87,7 +87,7 @@ impl Goal {
 
     /// Somebody else's rule that has the name or the priority of one that is to be: a plan is refused because of such a
     /// rule, so this one is newer than the plan, and a PUT would write over it.
-    fn occupant<'a>(&self, settings: &Settings, group: &'a Group, state: &State) -> Option<&'a Rule> {
+    fn occupant<'a>(&self, settings: &'a Settings, group: &'a Group, state: &State) -> Option<&'a Rule> {
         let is_there = |part: &Part, rule: &Rule| {
             state.get(part).is_none_or(|ours| ours.priority != rule.priority()) && rule.is_inbound()
         };
@@ -133,9 +133,7 @@ impl Write {
         let new = after.map_or(&none, |rule| &rule.admits);
         let counted = |count: usize| if part.holds_entries() { count as u64 } else { 0 };
         let around = |before: &Standing| {
-            after.is_none_or(|after| {
-                (before.priority, before.works, before.opens) != (after.priority, after.works, after.opens)
-            })
+            after.is_none_or(|after| (before.priority, before.works) != (after.priority, after.works))
         };
         Self {
             name: rule.map_or_else(|| name(&settings.mark, part), |rule| rule.name.clone()),
@@ -150,10 +148,11 @@ impl Write {
     }
 }
 
-/// The rules of a mark, by name as well, in the order in which they go: what closes goes last.
+/// The rules of a mark, by name as well, in the order in which they go: what closes goes first, since others' rules,
+/// those of another target among them, may let in whom these did.
 pub(crate) fn all_of<'a>(mark: &OwnerMark, group: &'a Group) -> Vec<&'a Rule> {
     let mut rules: Vec<(Part, &Rule)> =
         group.rules.iter().filter_map(|rule| Some((owned(mark, rule)?, rule))).collect();
-    rules.sort_by_key(|(part, _)| *part);
+    rules.sort_by_key(|(part, _)| std::cmp::Reverse(*part));
     rules.into_iter().map(|(_, rule)| rule).collect()
 }

@@ -28,7 +28,7 @@ async fn four_thousand_prefixes_and_one_more() {
     assert_eq!(refusal.limit, Limit::Capacity);
     assert_eq!(
         refusal.finding,
-        "3999 IPv4 and 0 IPv6 prefixes are needed, and the network security group takes 4000 prefixes and 1000 rules: 3998 prefixes are ours, 2 others', 0 more fit, 995 more rules"
+        "3999 IPv4 and 0 IPv6 prefixes are needed, and the network security group takes 4000 prefixes and 1000 rules: 3998 prefixes are ours, 2 others', 0 more fit; 996 rules are left for the target"
     );
     assert!(refusal.choices[0].contains("service-tag"), "{refusal:?}");
     assert_eq!((bench.writes().len(), bench.admitted(&ours)), (before, hosts(most)));
@@ -91,8 +91,11 @@ async fn a_thousand_rules() {
         Rule::inbound(&format!("r{number}"), "Allow", 1000 + u16::try_from(number).unwrap(), &["*"], "22")
     };
     let clients = Bench::clients();
-    let provider = bench.provider(&clients, settings());
-    for (others, fits) in [(MOST_RULES, false), (MOST_RULES - 1, false), (MOST_RULES - 2, true)] {
+    let cases =
+        [(0, false, false), (1, false, false), (2, false, true), (2, true, false), (3, true, false), (4, true, true)];
+    for (left, deny, fits) in cases {
+        let others = MOST_RULES - left;
+        let provider = bench.provider(&clients, Settings { deny, ..settings() });
         bench.arm.put_nsg(SUBSCRIPTION, GROUP, HUB, (0..others).map(rule).collect());
         let done = pass(&provider, &Desired::listed(set(&["192.0.2.0/24", "2001:db8::/32"]))).await;
         match done {

@@ -80,6 +80,11 @@ fn sources(rule: &Rule) -> Vec<String> {
 
 #[async_trait]
 impl Rig for NsgRig {
+    /// A prefix more may take a rule more, and the plan says so.
+    fn grows_with_entries(&self) -> bool {
+        self.variant.largest_rule.is_some()
+    }
+
     async fn reset(&mut self) {
         self.most = None;
         self.bench.arm.set(self.behaviour.clone());

@@ -25,6 +25,14 @@ pub(crate) fn address(number: u8) -> std::net::IpAddr {
     text.parse().unwrap()
 }
 
+/// Where somebody comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Way {
+    port: u16,
+    /// Not to [`DESTINATIONS`].
+    elsewhere: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) rules: Vec<Value>,
@@ -61,12 +69,14 @@ fn sources(rule: &Value) -> Vec<String> {
     texts(rule, "sourceAddressPrefix", "sourceAddressPrefixes")
 }
 
-/// Whether a text of a rule's addresses means this address. The world knows one service tag, of two addresses.
+/// Whether a text of a rule's addresses means this address. The world knows one service tag, of two addresses, and a
+/// virtual network of two, one of them the same.
 fn means(text: &str, number: u8) -> bool {
     let address = address(number);
     match text {
         "*" | "Internet" => true,
         "ExampleService" => number == 3 || number == 67,
+        "VirtualNetwork" => number == 3 || number == 74,
         text => text.parse::<IpNet>().is_ok_and(|prefix| prefix.contains(&address)) || text.parse() == Ok(address),
     }
 }
@@ -86,6 +96,20 @@ impl World {
 
     pub(crate) fn json(&self) -> Value {
         json!({ "name": "hub", "etag": "W/\"1\"", "properties": { "securityRules": self.rules } })
+    }
+
+    /// The rules in the order in which they are judged, a line each.
+    pub(crate) fn told(&self) -> String {
+        let mut rules: Vec<&Value> = self.rules.iter().collect();
+        rules.sort_by_key(|rule| rule["properties"]["priority"].as_u64());
+        let line = |rule: &&Value| {
+            let of = |key: &str| rule["properties"][key].to_string();
+            let (name, to) = (&rule["name"], texts(rule, "destinationAddressPrefix", "destinationAddressPrefixes"));
+            let ports = texts(rule, "destinationPortRange", "destinationPortRanges");
+            let odd = [of("direction"), of("protocol"), of("provisioningState"), of("description")].join(" ");
+            format!("\n  {} {name} {} {:?} to {to:?} {ports:?} {odd}", of("priority"), of("access"), sources(rule))
+        };
+        rules.iter().map(line).collect()
     }
 
     /// Ours are those that have our mark and one of our names.
@@ -116,8 +140,13 @@ impl World {
         self.rules.iter().filter(|rule| !Self::is_ours(rule)).cloned().collect()
     }
 
-    /// The addresses that get in on TCP 8443: by the first rule that speaks of them. `None` is a probe of a load balancer.
+    /// Whether an address gets in on TCP 8443: by the first rule that speaks of it, the default rules last, which admit
+    /// the virtual network and load balancers. `None` is a probe of one of those.
     pub(crate) fn lets_in(&self, number: Option<u8>) -> bool {
+        self.lets_in_by(number, Way { port: 8443, elsewhere: false })
+    }
+
+    fn lets_in_by(&self, number: Option<u8>, way: Way) -> bool {
         let mut inbound: Vec<&Value> =
             self.rules.iter().filter(|rule| rule["properties"]["direction"] == "Inbound").collect();
         inbound.sort_by_key(|rule| rule["properties"]["priority"].as_u64());
@@ -126,25 +155,38 @@ impl World {
             let protocol = properties["protocol"] == "Tcp" || properties["protocol"] == "*";
             let port = texts(rule, "destinationPortRange", "destinationPortRanges").iter().any(|text| {
                 match text.split_once('-') {
-                    Some((first, last)) => (first.parse().unwrap()..=last.parse().unwrap()).contains(&8443),
-                    None => text == "*" || text == "8443",
+                    Some((first, last)) => (first.parse().unwrap()..=last.parse().unwrap()).contains(&way.port),
+                    None => text == "*" || text.parse() == Ok(way.port),
                 }
             });
             // A rule for some destination is for the target where that is the target's own.
             let of_family = number.map(|number| DESTINATIONS[usize::from(number >= 64)]);
             let to = texts(rule, "destinationAddressPrefix", "destinationAddressPrefixes");
-            let there = to == ["*"] || of_family.map_or(to == [DESTINATIONS[0]], |own| to == [own]);
+            let there = to == ["*"] || !way.elsewhere && of_family.map_or(to == [DESTINATIONS[0]], |own| to == [own]);
             let source = sources(rule).iter().any(|text| match number {
                 Some(number) => means(text, number),
                 None => text == "AzureLoadBalancer" || text == "*",
             });
             protocol && port && there && source
         };
-        inbound.iter().find(meets).map_or(number.is_none(), |rule| rule["properties"]["access"] == "Allow")
+        inbound.iter().find(meets).map_or(number.is_none_or(|number| means("VirtualNetwork", number)), |rule| {
+            rule["properties"]["access"] == "Allow"
+        })
     }
 
     pub(crate) fn all_let_in(&self) -> BTreeSet<u8> {
         (0..ADDRESSES).filter(|number| self.lets_in(Some(*number))).collect()
+    }
+
+    /// All of those, and the probes, on all that a target opens: each of its ports, and where it names no destination,
+    /// another than those that it names elsewhere.
+    fn whoever_gets_in(&self, settings: &Settings) -> BTreeSet<(Option<u8>, Way)> {
+        let elsewhere = [false, true].into_iter().filter(|elsewhere| !elsewhere || settings.destination.v4.is_none());
+        let ways = elsewhere
+            .flat_map(|elsewhere| settings.ports.iter().map(move |ports| Way { port: ports.first, elsewhere }));
+        let ways: Vec<Way> = ways.collect();
+        let all = (0..ADDRESSES).map(Some).chain([None]).flat_map(|number| ways.iter().map(move |way| (number, *way)));
+        all.filter(|(number, way)| self.lets_in_by(*number, *way)).collect()
     }
 
     /// Whom our rules that open the port name, whatever stands before them.
@@ -259,34 +301,39 @@ pub(crate) fn go(
     most: usize,
 ) -> Result<Vec<Write>, String> {
     let (before, foreign) = (world.clone(), world.foreign());
-    let (let_in, named) = (before.all_let_in(), before.named());
-    // Somebody else's rule among ours may keep out at last whom it did not at first.
-    let (mut at_last, mut left) = (before.clone(), 40);
+    let (first, named) = (before.whoever_gets_in(settings), before.named());
+    let (mut at_last, mut left) = (before.clone(), 60);
     while let Ok(Some(write)) = goal.next(settings, &at_last.group()) {
         at_last.make(&write).map_err(|error| format!("{error}: {write:?}"))?;
         left -= 1;
         assert!(left > 0, "no end: {write:?}");
     }
-    let let_in: BTreeSet<u8> = let_in.intersection(&at_last.all_let_in()).copied().collect();
+    let last = at_last.whoever_gets_in(settings);
     let mut writes = Vec::new();
     while writes.len() < most {
         let Some(write) = goal.next(settings, &world.group()).map_err(|error| error.to_string())? else { break };
         let group = world.group();
         world.make(&write).map_err(|error| format!("{error}: {write:?}"))?;
-        let now = world.all_let_in();
-        let gap: Vec<u8> = let_in.intersection(wanted).filter(|number| !now.contains(number)).copied().collect();
-        assert!(gap.is_empty(), "{gap:?} is missing after {write:?} in {:#?}", before.rules);
-        // Unless somebody turned our own rule for them into its opposite, which only this pass undoes.
+        let now = world.whoever_gets_in(settings);
+        // Behind a rule of ours that somebody turned against those whom it is for, anything may stand; and behind one
+        // that somebody moved to the front.
+        let closes = |rule: &&Value| World::is_ours(rule) && rule["properties"]["access"] == "Deny";
         let is_turned =
-            |rule: &Value| rule["name"] == format!("{NAMES}probes") && rule["properties"]["access"] == "Deny";
-        if settings.deny
-            && settings.admit_probes
-            && before.lets_in(None)
-            && at_last.lets_in(None)
-            && !before.rules.iter().any(is_turned)
-        {
-            assert!(world.lets_in(None), "probes are missing after {write:?}");
-        }
+            before.rules.iter().filter(closes).any(|rule| !rule["name"].as_str().unwrap().contains("-deny"));
+        let priority = |rule: &Value| rule["properties"]["priority"].as_u64();
+        let first_end = before.rules.iter().filter(closes).map(priority).min();
+        let hides = |rule: &Value| World::is_ours(rule) && first_end.is_some_and(|end| end < priority(rule));
+        let is_hidden = before.rules.iter().any(hides);
+        let counts = |(one, _): &&(Option<u8>, Way)| !is_turned || one.is_some_and(|number| wanted.contains(&number));
+        let gap: Vec<_> = first.intersection(&last).filter(counts).filter(|one| !now.contains(one)).collect();
+        assert!(gap.is_empty(), "{gap:?} is missing after {:?} in{}", write.name, before.told());
+        let door: Vec<_> = now.iter().filter(|one| !first.contains(one) && !last.contains(one)).collect();
+        assert!(
+            door.is_empty() || is_turned || is_hidden,
+            "{door:?} gets in after {:?} in{}",
+            write.name,
+            before.told()
+        );
         let strange: Vec<u8> =
             world.named().into_iter().filter(|number| !named.contains(number) && !wanted.contains(number)).collect();
         assert!(strange.is_empty(), "{strange:?} came with {write:?}");
