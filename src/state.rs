@@ -287,14 +287,14 @@ impl StateDir {
         Self(path)
     }
 
-    /// Where state is kept when nobody says: what systemd gives, root's place, or the user's.
-    pub fn default_path() -> PathBuf {
+    /// Where state is kept when nobody says: what systemd gives, the host's place, which is root's, or the user's.
+    pub fn default_path(of_host: bool) -> PathBuf {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         if let Some(given) = variable("STATE_DIRECTORY") {
             return given;
         }
         let user = || variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
-        match (is_root(), user()) {
+        match (of_host || is_root(), user()) {
             (false, Some(user)) => user.join("tagwall"),
             _ => PathBuf::from("/var/lib/tagwall"),
         }

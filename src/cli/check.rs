@@ -9,12 +9,13 @@ use super::CliError;
 use super::args::{Check, Format, Global};
 use super::context::{Context, Without};
 use super::output::Output;
-use crate::config::{Config, Origin, Policy, Target};
+use crate::config::{Config, List, Origin, Policy, Target};
+use crate::desired;
 use crate::exit::ExitStatus;
 use crate::listening;
 use crate::notify;
 use crate::report::{Class, Failure, json};
-use crate::source::Source;
+use crate::source::{Kind, Source};
 
 pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Error, output)?;
@@ -38,7 +39,10 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
     let mut sources = Vec::new();
     for (name, source) in [("source", Some(&source)), ("source.compare", source.compared_with())] {
         let Some(source) = source else { continue };
-        let seen = ask(source).await;
+        let mut seen = ask(source).await;
+        if name == "source" && seen.failures.is_empty() {
+            lists(&context, source, &mut seen).await;
+        }
         seen.tell(name, name, text, output)?;
         sources.push(OfSource { source: name, seen });
     }
@@ -134,6 +138,34 @@ async fn ask(source: &Source) -> Seen {
     match source.check().await {
         Ok(told) => Seen { told, ..Seen::default() },
         Err(error) => Seen { failures: vec![Failure::of(&error, error.hint())], ..Seen::default() },
+    }
+}
+
+/// Whether the lists are to be had from the publication: a file as it is, otherwise the last that came. That nobody was
+/// asked for a newer one is said.
+async fn lists(context: &Context, source: &Source, seen: &mut Seen) {
+    let settings = &context.config.source;
+    let publication = if let Kind::File(_) = settings.kind {
+        source.fetch(None).await.map(|fetched| Some(fetched.publication))
+    } else {
+        if seen.told.is_empty() {
+            seen.told.push("not asked; `tagwall sync --dry-run` asks it".to_owned());
+        }
+        Source::remembered(settings, &context.last_good).map(|fetched| fetched.map(|fetched| fetched.publication))
+    };
+    match publication {
+        Ok(Some(publication)) => {
+            let used = |list: &&List| context.config.targets.iter().any(|target| target.lists.contains(&list.name));
+            for list in context.config.lists.values().filter(used) {
+                for refusal in desired::resolve(list, &publication).1 {
+                    let hint = refusal.choices.first().cloned();
+                    let failure = Failure { message: refusal.to_string(), hint, class: Class::Rejected };
+                    seen.failures.push(failure);
+                }
+            }
+        }
+        Ok(None) => {}
+        Err(error) => seen.failures.push(Failure::of(&error, error.hint())),
     }
 }
 

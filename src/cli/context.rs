@@ -10,7 +10,7 @@ use url::Url;
 use super::CliError;
 use super::args::{self, Global};
 use super::output::Output;
-use crate::config::{Config, DEFAULT_PATH, Target};
+use crate::config::{Config, DEFAULT_PATH, Origin, Target};
 use crate::plan::Plan;
 use crate::reconcile::{Kept, Memory};
 use crate::report::{FailOn, Failure, Report};
@@ -50,6 +50,9 @@ impl Context {
         let loaded = state_dir.load()?;
         if let Some(warning) = loaded.warning {
             output.warn(warning);
+        }
+        if config.origin == Origin::Defaults && is_there("tagwall.toml") {
+            output.warn("this goes by the defaults: the `tagwall.toml` that is here is read with `-c tagwall.toml`");
         }
         let last_good = state_dir.last_good();
         let config = state_dir.owned(config, &loaded.state)?;
@@ -186,7 +189,11 @@ pub(super) fn configured(global: &Global, without: Without) -> Result<(Config, S
         // What is given in place of the source is gone by as it is.
         config.source.compare = None;
     }
-    let path = global.state_dir.clone().or_else(|| config.state_dir.clone()).unwrap_or_else(StateDir::default_path);
+    // Whoever goes by the host's configuration means what the host does: another state would make all that is said of
+    // it, and every decision, an empty one.
+    let of_host = matches!(&config.origin, Origin::File(path) if path == Path::new(DEFAULT_PATH));
+    let default = || StateDir::default_path(of_host);
+    let path = global.state_dir.clone().or_else(|| config.state_dir.clone()).unwrap_or_else(default);
     Ok((config, StateDir::new(path)))
 }
 

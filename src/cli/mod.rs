@@ -185,7 +185,7 @@ impl CliError {
         let hint = match self {
             Self::NoConfig => Some(
                 "`tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, \
-                 `tagwall sync --defaults` applies that"
+                 `tagwall sync --defaults` applies that, `tagwall withdraw --defaults` takes it away"
                     .to_owned(),
             ),
             Self::ConfigIsThere => Some("leave `--defaults` out, or move that file away".to_owned()),
@@ -202,6 +202,9 @@ impl CliError {
             )),
             Self::State(StateError::Newer { .. }) => {
                 Some("use the tagwall that wrote it, or another --state-dir".to_owned())
+            }
+            Self::State(StateError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("use sudo, or with `--state-dir` a state of your own".to_owned())
             }
             Self::NoGeneration(_) => Some("`tagwall history` lists what can be gone back to".to_owned()),
             Self::Source(error) => error.hint().map(str::to_owned),

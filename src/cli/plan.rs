@@ -22,6 +22,9 @@ pub(super) async fn run(global: &Global, args: &Plan, output: Output) -> Result<
         SavedPlan::new(planned, context.now, expires).write(path)?;
     }
     sync::print(&report, &context, args.format, output)?;
+    if let Some(path) = &args.output {
+        output.say(format!("written to {}", path.display()));
+    }
     Ok(report.exit_status())
 }
 

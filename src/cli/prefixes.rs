@@ -9,10 +9,9 @@ use super::args::{Global, PrefixFormat, Prefixes};
 use super::context::{Context, Without};
 use super::output::Output;
 use super::{CliError, tags};
-use crate::config::List;
+use crate::config::{Config, List};
 use crate::desired;
 use crate::exit::ExitStatus;
-use crate::limits::Limits;
 use crate::report::json;
 use crate::source::Publication;
 
@@ -27,10 +26,10 @@ pub(super) async fn run(global: &Global, args: &Prefixes, output: Output) -> Res
             name: name.clone(),
             known: context.config.lists.keys().cloned().collect::<Vec<_>>().join(", "),
         })?,
-        None => of_tags(&args.tag),
+        None => of_tags(&args.tag, &context.config),
     };
     let (publication, published) = tags::publication(&context, output).await?;
-    let set = resolve(&list, &publication, output)?;
+    let set = resolve(&list, args.list.is_some(), &publication, output)?;
     match args.format {
         PrefixFormat::Text => output.result(&lines(&set))?,
         PrefixFormat::Json => output.json(&PrefixesJson::new(&list.name, &set, published))?,
@@ -40,7 +39,8 @@ pub(super) async fn run(global: &Global, args: &Prefixes, output: Output) -> Res
     Ok(ExitStatus::Done)
 }
 
-fn of_tags(tags: &[String]) -> List {
+/// A list of tags by name, judged as one that says nothing of its own.
+fn of_tags(tags: &[String], config: &Config) -> List {
     List {
         grace: crate::grace::Grace::None,
         name: tags.join("_"),
@@ -48,17 +48,26 @@ fn of_tags(tags: &[String]) -> List {
         families: Family::ALL.to_vec(),
         extra: PrefixSet::new(),
         exclude: PrefixSet::new(),
-        limits: Limits::default(),
+        limits: config.limits.clone(),
     }
 }
 
 /// What is listed is printed. A tag that is missing or empty is refused: an empty list in another firewall is an outage.
-fn resolve(list: &List, publication: &Publication, output: Output) -> Result<PrefixSet, CliError> {
+fn resolve(
+    list: &List,
+    is_configured: bool,
+    publication: &Publication,
+    output: Output,
+) -> Result<PrefixSet, CliError> {
     let (resolved, refusals) = desired::resolve(list, publication);
-    let (fatal, doubtful): (Vec<Refusal>, Vec<Refusal>) =
+    let (mut fatal, doubtful): (Vec<Refusal>, Vec<Refusal>) =
         refusals.into_iter().partition(|refusal| matches!(refusal.limit, Limit::MissingTag | Limit::EmptyTag));
     for refusal in &doubtful {
         output.warn(format!("`sync` would refuse this: {refusal}"));
+    }
+    if !is_configured {
+        let names = |choice: &String| !choice.contains("list `");
+        fatal.iter_mut().for_each(|refusal| refusal.choices.retain(names));
     }
     if fatal.is_empty() { Ok(resolved.all()) } else { Err(CliError::Refused(fatal)) }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use tagwall_provider::Skeleton;
 
 use super::args::{Global, ReportFormat, Status};
 use super::check::environment;
@@ -13,19 +14,25 @@ use super::output::Output;
 use super::{CliError, sync};
 use crate::exit::ExitStatus;
 use crate::reconcile::{Options, Purpose, against, without_publication};
-use crate::report::{Class, Failure, Outcome, Report, TargetReport, json, text};
+use crate::report::{Class, Failure, Outcome, Report, json, text};
 use crate::serve;
-use crate::source::Source;
+use crate::source::{Kind, Source, SourceError};
 use crate::state::TargetRecord;
 
 pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Result<ExitStatus, CliError> {
     let context = Context::load(global, Without::Defaults, output)?;
     let kept = context.kept(&args.target)?;
     let options = Options::new(Purpose::Status, context.now);
-    let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(|error| {
-        output.warn(Failure::of(&error, None).message);
+    let told = |error: SourceError| {
+        output.warn(Failure::of(&error, error.hint()).message);
         None
-    });
+    };
+    let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(told);
+    let remembered = match (remembered, &context.config.source.kind) {
+        // A file is no network: it is read where nothing of it is remembered.
+        (None, Kind::File(_)) => context.source()?.fetch(None).await.map(Some).unwrap_or_else(told),
+        (remembered, _) => remembered,
+    };
     let pass = if let Some(fetched) = remembered {
         against(fetched, &context.config, context.memory(), &kept, &options).await
     } else {
@@ -46,7 +53,18 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
             (None, Ok(provider)) => provider.observe().await.map(|observed| observed.foreign).unwrap_or_default(),
             (None, Err(_)) => Vec::new(),
         };
-        let warnings = environment(&target.target, &foreign);
+        let mut warnings = environment(&target.target, &foreign);
+        let enforced = context.state.targets.get(&target.target.name);
+        let was_there = enforced.is_some_and(|record| record.last_verified.is_some() && record.withdrawn.is_none());
+        let is_gone = target.seen().is_some_and(|plan| plan.observed.skeleton == Skeleton::Absent);
+        if was_there && is_gone && target.target.backend.listens_here() {
+            let ports: Vec<String> = target.target.ports.iter().map(u16::to_string).collect();
+            let protocol = target.target.protocol.name();
+            warnings.push(format!(
+                "its rules are gone: {protocol} {} is open to everybody whom no rule of others keeps out",
+                ports.join(" ")
+            ));
+        }
         let warnings = warnings.into_iter().map(|warning| format!("target `{}`: {warning}", target.target.name));
         // What surely closes a port every pass warns about.
         let unsaid: Vec<String> = warnings.filter(|warning| !report.warnings.contains(warning)).collect();
@@ -96,23 +114,25 @@ fn times(report: &Report, context: &Context) -> String {
     if let Some(decision) = &context.state.paused {
         let _ = writeln!(out, "everything is paused {decision}; `tagwall resume` goes on");
     }
-    for TargetReport { target, .. } in &report.targets {
-        let record = context.state.targets.get(&target.name).cloned().unwrap_or_default();
-        let _ = writeln!(out, "{}: {}", target.name, told(&record, context.now));
+    for report in &report.targets {
+        let name = &report.target.name;
+        let record = context.state.targets.get(name).cloned().unwrap_or_default();
+        let differs = report.seen().is_some_and(|plan| !plan.steps.is_empty());
+        let _ = writeln!(out, "{name}: {}", told(&record, differs, context.now));
     }
     out
 }
 
-fn told(record: &TargetRecord, now: Timestamp) -> String {
+fn told(record: &TargetRecord, differs: bool, now: Timestamp) -> String {
     let generation = record.generation.map(|number| format!("; generation {number}")).unwrap_or_default();
     let paused = record.paused.as_ref().map(|decision| format!("; paused {decision}")).unwrap_or_default();
     let pinned =
         record.pinned.as_ref().map(|pin| format!("; pinned to generation {} {}", pin.generation, pin.decision));
     let trouble = record.trouble.as_ref().map(|trouble| format!("\n  {trouble}")).unwrap_or_default();
-    format!("{}{generation}{paused}{}{trouble}", passes(record, now), pinned.unwrap_or_default())
+    format!("{}{generation}{paused}{}{trouble}", passes(record, differs, now), pinned.unwrap_or_default())
 }
 
-fn passes(record: &TargetRecord, now: Timestamp) -> String {
+fn passes(record: &TargetRecord, differs: bool, now: Timestamp) -> String {
     if let Some(withdrawn) = record.withdrawn {
         return format!(
             "withdrawn on purpose {} ago; `tagwall sync` enforces it again",
@@ -120,6 +140,9 @@ fn passes(record: &TargetRecord, now: Timestamp) -> String {
         );
     }
     match (record.last_verified, record.last_attempt) {
+        (Some(verified), Some(attempt)) if verified == attempt && differs => {
+            format!("not so now; left right by a pass {} ago", text::ago(now.duration_since(verified)))
+        }
         (Some(verified), Some(attempt)) if verified == attempt => {
             format!("last pass {} ago, enforced as it should be", text::ago(now.duration_since(verified)))
         }

@@ -46,6 +46,8 @@ pub struct Config {
     pub owner_is_host: bool,
     /// Where the publication comes from.
     pub source: source::Settings,
+    /// What judges a list that says nothing of its own.
+    pub limits: Limits,
     /// When the daemon makes its passes.
     pub schedule: Schedule,
     /// Warn when the publication is older than this.
@@ -285,7 +287,7 @@ impl Config {
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let raw = toml::from_str::<raw::Config>(text).map_err(|error| {
             // It shows the line, which may hold the address of a mirror.
-            let source = source::without_secrets(&error.to_string()).into();
+            let source = in_words(&source::without_secrets(&error.to_string())).into();
             ConfigError::Parse { path: path.to_owned(), source }
         })?;
         let resolved = resolve::resolve(raw, Origin::File(path.to_owned()));
@@ -314,6 +316,17 @@ impl Config {
         let raw = toml::from_str(DEFAULTS).expect("the built-in configuration parses, a test keeps it");
         resolve::resolve(raw, Origin::Defaults).expect("the built-in configuration resolves, a test keeps it")
     }
+}
+
+/// What the reader of TOML says, with what to write in place of how Rust calls it.
+fn in_words(error: &str) -> String {
+    let words = [
+        ("expected a sequence", "expected a list, as in `[\"a\", \"b\"]`"),
+        ("expected u8", "expected a whole number from 0 to 255"),
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected a map", "expected a table"),
+    ];
+    words.into_iter().fold(error.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 const DEFAULTS: &str = r#"

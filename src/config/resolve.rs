@@ -69,6 +69,7 @@ pub(super) fn resolve(raw: raw::Config, origin: Origin) -> Result<Config, Proble
     Ok(Config {
         source: sources::resolve(raw.source, relative_to)?,
         schedule: resolve_schedule(&raw.schedule, &owner)?,
+        limits: global,
         stale: raw.limits.stale.map_or(DEFAULT_STALE, |span| span.0),
         state_dir: raw.state.dir.map(|dir| relative_to.join(dir)),
         listen: telling::resolve_metrics(&raw.metrics)?,

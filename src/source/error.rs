@@ -261,6 +261,9 @@ impl SourceError {
             Self::Status { status: 429 | 503, .. } => {
                 "the server asks for patience: nothing is lost, the next pass tries again"
             }
+            Self::Forbidden { url } if url.to_string().starts_with("http:") => {
+                "use https: plain HTTP is asked of this host alone, by `localhost`, since anybody between could change the list"
+            }
             Self::Forbidden { .. } => "if you trust that host, add it to `hosts` of the source",
             Self::NoLink { .. } => {
                 "open the page in a browser; until tagwall understands it, fetch the document yourself and use `--feed FILE`"

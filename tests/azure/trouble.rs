@@ -130,7 +130,7 @@ fn a_check_says_whether_writing_would_be_allowed() {
             "hub: may read, write and delete rules, as its roles say",
             "hub: hub holds 1 of 1000 (room for 999) rules, 1 of 4000 (room for 3999) source prefixes",
             "uses the priorities 200 for `tagwall-test-hub-v4`, 201 for `tagwall-test-hub-v6`",
-            "206 for `tagwall-test-hub-deny`",
+            "208 for `tagwall-test-hub-deny`",
         ] {
             assert!(said.contains(words), "without `{words}`: {said}");
         }

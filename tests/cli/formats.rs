@@ -88,8 +88,6 @@ fn prefixes_in_every_format() {
               `AzureActiveDirectry`
           hint: did you mean `AzureActiveDirectory`?
           hint: `tagwall tags` lists the tags of the publication
-          hint: take the tag out of list `AzureActiveDirectry` if Microsoft has
-              withdrawn it
         ");
         assert_snapshot!(world.tell(&format!("prefixes --tag AzureActiveDirectory --cloud china {feed}")), @r"
         exit status 1

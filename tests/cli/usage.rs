@@ -227,13 +227,13 @@ fn without_a_configuration() {
         exit status 1
         --- stderr
         error: there is no configuration at `/etc/tagwall/tagwall.toml`
-        hint: `tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, `tagwall sync --defaults` applies that
+        hint: `tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, `tagwall sync --defaults` applies that, `tagwall withdraw --defaults` takes it away
         ");
         assert_snapshot!(world.tell("check"), @r"
         exit status 1
         --- stderr
         error: there is no configuration at `/etc/tagwall/tagwall.toml`
-        hint: `tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, `tagwall sync --defaults` applies that
+        hint: `tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, `tagwall sync --defaults` applies that, `tagwall withdraw --defaults` takes it away
         ");
         assert_snapshot!(world.tell("sync -c missing.toml --dry-run"), @r"
         exit status 1
@@ -244,7 +244,7 @@ fn without_a_configuration() {
         exit status 1
         --- stderr
         error: there is no configuration at `/etc/tagwall/tagwall.toml`
-        hint: `tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, `tagwall sync --defaults` applies that
+        hint: `tagwall sync --dry-run` plans AzureActiveDirectory on TCP 8443 of this host, `tagwall sync --defaults` applies that, `tagwall withdraw --defaults` takes it away
         ");
         assert_snapshot!(world.tell("status"), @r"
         exit status 1
@@ -296,7 +296,7 @@ fn bad_configurations_are_told_with_their_line() {
         exit status 1
         --- stderr
         error: http://mirror.example.com/x.json is not on a pinned host over https
-        hint: if you trust that host, add it to `hosts` of the source
+        hint: use https: plain HTTP is asked of this host alone, by `localhost`, since anybody between could change the list
         ");
     });
 }

@@ -136,11 +136,14 @@ impl<'a> Path<'a> {
         let at_once = |write: &&Write| self.allows(state, write) && takes_effect(state, write);
         let found = left.iter().find(at_once).cloned();
         let found = found.or_else(|| self.by_halves(state, &left));
-        let found = found.or_else(|| self.by_parking(state, &left, |write, _| self.brings(state, write)));
+        let brings = |write: &Write| self.brings(state, write);
+        let found = found
+            .or_else(|| self.by_parking(state, &left, |write, _| brings(write) && takes_effect(state, write)));
         let found = found.or_else(|| left.iter().find(|write| self.allows(state, write)).cloned());
         let frees =
             |write: &Write, after: &State| left.iter().any(|other| other.0 != write.0 && self.allows(after, other));
-        found.or_else(|| self.by_parking(state, &left, frees)).map(Some).ok_or(Stuck)
+        let found = found.or_else(|| self.by_parking(state, &left, frees));
+        found.or_else(|| self.by_parking(state, &left, |write, _| brings(write))).map(Some).ok_or(Stuck)
     }
 
     /// A rule at another priority for the time being, where one of ours has its own: after a change of the
@@ -164,10 +167,10 @@ impl<'a> Path<'a> {
         left.iter().find_map(parked)
     }
 
-    /// Whether a rule that is to be lets somebody in whom nothing of it let in.
+    /// Whether a rule that is to be names whom it did not, or did not for sure.
     fn brings(&self, state: &State, (part, rule): &Write) -> bool {
         let is_new = |rule: &Standing| state.get(part).is_none_or(|now| !now.works || now.admits != rule.admits);
-        self.to.contains_key(part) && rule.as_ref().is_some_and(is_new) && takes_effect(state, &(*part, rule.clone()))
+        self.to.contains_key(part) && rule.as_ref().is_some_and(is_new)
     }
 
     /// What a rule of the last configuration can be until its successor has come.

@@ -1,7 +1,6 @@
 //! The provider.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_core::stream::BoxStream;
@@ -43,7 +42,6 @@ impl Nftables {
     pub fn new(settings: Settings) -> Result<Self, CreateError> {
         Self::start(Thread {
             settings,
-            port: Arc::default(),
             #[cfg(feature = "testing")]
             faults: crate::testing::Faults::default(),
         })
@@ -55,7 +53,7 @@ impl Nftables {
     /// [`CreateError`]
     #[cfg(feature = "testing")]
     pub fn with_faults(settings: Settings, faults: crate::testing::Faults) -> Result<Self, CreateError> {
-        Self::start(Thread { settings, port: Arc::default(), faults })
+        Self::start(Thread { settings, faults })
     }
 
     fn start(thread: Thread) -> Result<Self, CreateError> {

@@ -1,8 +1,6 @@
 //! What the worker does with its socket: reads, changes, removals.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use nix::errno::Errno;
 use tagwall_provider::{
@@ -33,7 +31,6 @@ pub(crate) struct Session {
     pub(crate) settings: Settings,
     pub(crate) layout: Layout,
     pub(crate) socket: Socket,
-    pub(crate) port: Arc<AtomicU32>,
     /// What the last observation saw around the elements. Where nothing was committed since, a change is worked out
     /// from it without another read: after a foreign flush each read is time that the ports are open.
     pub(crate) last: Option<Around>,
@@ -196,7 +193,7 @@ impl Session {
         #[cfg(feature = "testing")]
         let buffer = self.socket.faults.receive_buffer(buffer);
         let monitor = Monitor::open(buffer).map_err(|error| classified(&error))?;
-        let begun = watch.begin(monitor, Concern::new(&self.layout, Arc::clone(&self.port)));
+        let begun = watch.begin(monitor, Concern::new(&self.layout));
         begun.map_err(|error| ProviderError::Transient(Cause::new("cannot start a thread").because(error)))
     }
 

@@ -4,12 +4,12 @@
 //! of its own, since a busy one that loses messages must not lose answers. It passes on no data: a wake-up says
 //! that a look is worth it, and one too many costs a look.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -125,10 +125,32 @@ impl Watch {
     }
 }
 
-/// What is ours, by its names, and which commits are our own.
+/// The ports of this process's latest sockets. What any provider here commits is no news to the watch of another: a
+/// daemon watches by one and writes by others.
+#[derive(Debug)]
+struct OwnPorts(Mutex<VecDeque<u32>>);
+
+static OWN_PORTS: OwnPorts = OwnPorts(Mutex::new(VecDeque::new()));
+
+impl OwnPorts {
+    /// More than are open at once, and those whose last messages may still be on their way.
+    const KEPT: usize = 256;
+
+    fn ports(&self) -> MutexGuard<'_, VecDeque<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says that a socket with this port is ours, before anything is written to it.
+pub(crate) fn own(port: u32) {
+    let mut ports = OWN_PORTS.ports();
+    ports.truncate(OwnPorts::KEPT - 1);
+    ports.push_front(port);
+}
+
+/// What is ours, by its names.
 #[derive(Debug)]
 pub(crate) struct Concern {
-    own_port: Arc<AtomicU32>,
     family: u8,
     table: String,
     /// The chains whose rules are ours; in an operator's table there are none.
@@ -139,12 +161,11 @@ pub(crate) struct Concern {
 }
 
 impl Concern {
-    pub(crate) fn new(layout: &Layout, own_port: Arc<AtomicU32>) -> Self {
+    pub(crate) fn new(layout: &Layout) -> Self {
         let sets = Family::ALL.into_iter().filter_map(|family| layout.set(family));
         let sets = sets.map(|name| name.set.to_owned()).collect();
         match layout {
             Layout::Enforce(skeleton) => Self {
-                own_port,
                 family: wire::family::INET,
                 table: TABLE.to_owned(),
                 chains: vec![skeleton.names.ports.clone(), skeleton.names.admit.clone()],
@@ -152,7 +173,6 @@ impl Concern {
                 enforcing: true,
             },
             Layout::Set(operators) => Self {
-                own_port,
                 family: operators.family.number(),
                 table: operators.table.clone(),
                 chains: Vec::new(),
@@ -165,7 +185,7 @@ impl Concern {
     /// Whether a message tells of a change of ours by somebody else. One that cannot be read may.
     pub(crate) fn is_in(&self, message: &Message<'_>) -> bool {
         let Some(kind) = message.table_message() else { return false };
-        if message.port == self.own_port.load(Ordering::Relaxed) {
+        if OWN_PORTS.ports().contains(&message.port) {
             return false;
         }
         let Ok(place) = parse::place(message, kind) else { return true };

@@ -5,8 +5,7 @@
 //! when the provider is dropped.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 
 use tagwall_provider::{Answer, Applied, Cause, Observed, Orphan, ProviderError, Revision, Steps};
@@ -69,8 +68,6 @@ impl Worker {
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) settings: Settings,
-    /// The port of the socket that is open now, by which watches know what is our own.
-    pub(crate) port: Arc<AtomicU32>,
     #[cfg(feature = "testing")]
     pub(crate) faults: crate::testing::Faults,
 }
@@ -114,7 +111,7 @@ impl Thread {
 
     fn open(&self) -> Result<Session, ProviderError> {
         let socket = Socket::open().and_then(|socket| {
-            self.port.store(socket.port()?, Ordering::Relaxed);
+            watch::own(socket.port()?);
             Ok(socket)
         });
         #[cfg(feature = "testing")]
@@ -123,7 +120,6 @@ impl Thread {
             layout: Layout::new(&self.settings),
             settings: self.settings.clone(),
             socket: socket.map_err(|error| classified(&error))?,
-            port: Arc::clone(&self.port),
             last: None,
         })
     }

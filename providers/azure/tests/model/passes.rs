@@ -179,10 +179,15 @@ fn is_tight(world: &World, desired: &Desired) -> bool {
     all + 2 * desired.prefixes().prefixes().count() > world.most.0 || world.rules.len() + 6 > world.most.1
 }
 
+fn stands_among(world: &World, settings: &Settings) -> bool {
+    let priority = |rule: &Value| u16::try_from(rule["properties"]["priority"].as_u64().unwrap()).unwrap();
+    world.foreign().iter().any(|rule| settings.block().contains(&priority(rule)))
+}
+
 /// Whether somebody moved one of our rules about, or stands between one of another configuration and its place.
 fn has_moved(world: &World, settings: &Settings) -> bool {
     let priority = |rule: &Value| rule["properties"]["priority"].as_u64().unwrap();
-    let between = world.foreign().iter().any(|rule| settings.block().contains(&u16::try_from(priority(rule)).unwrap()));
+    let between = stands_among(world, settings);
     let two =
         [("v4-2", 202), ("v6-2", 203), ("tag", 204), ("tag-v4", 205), ("probes", 207), ("deny", 210), ("deny-v6", 212)];
     let one =
@@ -205,6 +210,10 @@ proptest! {
     fn any_world_is_brought_to_any_wish(world in worlds(), switches in switches(), wishes in prop::collection::vec(wish(), 1..4)) {
         let mut world = world;
         let settings = settings_of(&world, switches);
+        // Somebody else's rule among ours decides by where a rule of ours stands.
+        if has_moved(&world, &settings) && stands_among(&world, &settings) {
+            return Ok(());
+        }
         for desired in &wishes {
             let before = world.clone();
             match try_pass(&mut world, &settings, desired) {
@@ -310,7 +319,9 @@ proptest! {
         let mut world = World::new();
         world.most = (40, 20);
         let settings = settings_of(&world, (false, false, two, false));
-        prop_assume!(matches!(desired, Desired::Prefixes { .. }));
+        if matches!(desired, Desired::ServiceTag(_)) {
+            return Ok(());
+        }
         world::pass(&mut world, &settings, &desired).unwrap();
         let more: PrefixSet = [IpNet::from(world::address(if v4 { at } else { at + 64 }))].into_iter().collect();
         let both = Desired::listed(desired.prefixes().union(&more));

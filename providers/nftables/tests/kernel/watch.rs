@@ -109,9 +109,14 @@ fn our_own_changes_do_not_wake() {
         }
         wait(provider.withdraw()).unwrap();
         watcher.quiet("our own withdrawal");
-        // Another provider of the same target is somebody else, in this process or another.
+        // A daemon watches by one provider and writes by another: that is no news, and nobody's doing.
         pass(&edge(), &prefixes(DESIRED));
-        watcher.woken("another provider's change");
+        watcher.quiet("what another provider of this process did");
+        nft("flush ruleset");
+        watcher.woken("a flush");
+        pass(&edge(), &prefixes(DESIRED));
+        watcher.quiet("another provider's mending");
+        assert!(provider.last_disturber().is_some_and(|who| who.starts_with("`nft` (pid ")));
     });
 }
 
