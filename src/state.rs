@@ -294,8 +294,12 @@ impl StateDir {
             return given;
         }
         let user = || variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
-        match (of_host || is_root(), user()) {
-            (false, Some(user)) => user.join("tagwall"),
+        Self::place(of_host || is_root(), user())
+    }
+
+    fn place(of_host: bool, user: Option<PathBuf>) -> PathBuf {
+        match user {
+            Some(user) if !of_host => user.join("tagwall"),
             _ => PathBuf::from("/var/lib/tagwall"),
         }
     }

@@ -250,3 +250,15 @@ fn receivers_are_named_and_their_addresses_are_kept_elsewhere() {
     refused(&notify("kind = \"slack\"\nurl-file = \"a\"\ntimeout = \"1h\""), "`notify.ops.timeout`");
     refused("[notify.\"a b\"]\nkind = \"slack\"\nurl-file = \"a\"", "`notify.a b` is no name");
 }
+
+#[test]
+fn what_rust_calls_a_type_is_told_in_words() {
+    for (text, words) in [
+        ("[lists.x]\ntags = \"A\"", "expected a list, as in `[\"a\", \"b\"]`"),
+        ("[targets.x]\nlists = []\nports = [70000]", "expected a whole number from 0 to 65535"),
+    ] {
+        let error = Config::parse(text, Path::new("/etc/tagwall.toml")).unwrap_err();
+        let told = crate::chain::chain(&error);
+        assert!(told.contains(words), "{told}");
+    }
+}

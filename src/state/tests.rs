@@ -19,6 +19,15 @@ fn state() -> State {
     state
 }
 
+/// Who goes by the host's configuration goes by its state: one's own would know of no decision and no rule.
+#[test]
+fn the_hosts_configuration_has_the_hosts_state() {
+    let home = || Some(PathBuf::from("/home/joe/.local/state"));
+    assert_eq!(StateDir::place(true, home()), Path::new("/var/lib/tagwall"));
+    assert_eq!(StateDir::place(false, home()), Path::new("/home/joe/.local/state/tagwall"));
+    assert_eq!(StateDir::place(false, None), Path::new("/var/lib/tagwall"));
+}
+
 #[test]
 fn what_is_saved_is_loaded() {
     let dir = tempfile::tempdir().unwrap();

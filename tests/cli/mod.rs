@@ -6,6 +6,7 @@ mod passes;
 mod refusals;
 mod schemas;
 mod streams;
+mod truth;
 mod usage;
 
 /// Three prefixes of both families.
