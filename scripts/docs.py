@@ -98,6 +98,7 @@ def prepare(folder, tagwall):
 
 
 if __name__ == "__main__":
-    if os.readlink("/proc/self/ns/net") == os.readlink("/proc/1/ns/net"):
+    # A namespace that was just made has no way out. Who is process 1, and in which, may not be ours to ask.
+    if len(open("/proc/self/net/route").readlines()) > 1:
         sys.exit("the examples change the firewall: run this in a network namespace of its own, as `./dev test docs` does")
     sys.exit(main(sys.argv[1], sys.argv[2:]))

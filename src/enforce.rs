@@ -213,7 +213,7 @@ impl<'a> Work<'a> {
             None => return Outcome::Refused { refusals, plan: plan.map(Box::new) },
         };
         let why: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-        let hint = refusals.iter().flat_map(|refusal| refusal.choices.first()).next().cloned();
+        let hint = refusals.iter().find_map(|refusal| refusal.choices.first()).cloned();
         let message = format!("{changed} and is now refused: {}", why.join("; "));
         Outcome::Failed(Failure { message, hint, class: Class::Conflict })
     }

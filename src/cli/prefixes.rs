@@ -53,12 +53,7 @@ fn of_tags(tags: &[String], config: &Config) -> List {
 }
 
 /// What is listed is printed. A tag that is missing or empty is refused: an empty list in another firewall is an outage.
-fn resolve(
-    list: &List,
-    is_configured: bool,
-    publication: &Publication,
-    output: Output,
-) -> Result<PrefixSet, CliError> {
+fn resolve(list: &List, is_configured: bool, publication: &Publication, output: Output) -> Result<PrefixSet, CliError> {
     let (resolved, refusals) = desired::resolve(list, publication);
     let (mut fatal, doubtful): (Vec<Refusal>, Vec<Refusal>) =
         refusals.into_iter().partition(|refusal| matches!(refusal.limit, Limit::MissingTag | Limit::EmptyTag));
@@ -67,7 +62,9 @@ fn resolve(
     }
     if !is_configured {
         let names = |choice: &String| !choice.contains("list `");
-        fatal.iter_mut().for_each(|refusal| refusal.choices.retain(names));
+        for refusal in &mut fatal {
+            refusal.choices.retain(names);
+        }
     }
     if fatal.is_empty() { Ok(resolved.all()) } else { Err(CliError::Refused(fatal)) }
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(global: &Global, args: &Status, output: Output) -> Resul
     let remembered = Source::remembered(&context.config.source, &context.last_good).unwrap_or_else(told);
     let remembered = match (remembered, &context.config.source.kind) {
         // A file is no network: it is read where nothing of it is remembered.
-        (None, Kind::File(_)) => context.source()?.fetch(None).await.map(Some).unwrap_or_else(told),
+        (None, Kind::File(_)) => context.source()?.fetch(None).await.map_or_else(told, Some),
         (remembered, _) => remembered,
     };
     let pass = if let Some(fetched) = remembered {

@@ -22,9 +22,9 @@ fn state() -> State {
 /// Who goes by the host's configuration goes by its state: one's own would know of no decision and no rule.
 #[test]
 fn the_hosts_configuration_has_the_hosts_state() {
-    let home = || Some(PathBuf::from("/home/joe/.local/state"));
+    let home = || Some(PathBuf::from("/srv/joe/.local/state"));
     assert_eq!(StateDir::place(true, home()), Path::new("/var/lib/tagwall"));
-    assert_eq!(StateDir::place(false, home()), Path::new("/home/joe/.local/state/tagwall"));
+    assert_eq!(StateDir::place(false, home()), Path::new("/srv/joe/.local/state/tagwall"));
     assert_eq!(StateDir::place(false, None), Path::new("/var/lib/tagwall"));
 }
 

@@ -137,8 +137,8 @@ impl<'a> Path<'a> {
         let found = left.iter().find(at_once).cloned();
         let found = found.or_else(|| self.by_halves(state, &left));
         let brings = |write: &Write| self.brings(state, write);
-        let found = found
-            .or_else(|| self.by_parking(state, &left, |write, _| brings(write) && takes_effect(state, write)));
+        let found =
+            found.or_else(|| self.by_parking(state, &left, |write, _| brings(write) && takes_effect(state, write)));
         let found = found.or_else(|| left.iter().find(|write| self.allows(state, write)).cloned());
         let frees =
             |write: &Write, after: &State| left.iter().any(|other| other.0 != write.0 && self.allows(after, other));
