@@ -221,7 +221,9 @@ impl<'a> Work<'a> {
     /// Judgements that need to know what the target admits now.
     fn judge(&mut self, plan: &Plan) -> Vec<Refusal> {
         let mut found = Vec::new();
-        if !self.measured && !plan.before.is_empty() {
+        // Whom a service tag admits only its vendor knows: nothing can be said of what is lost for it.
+        let measurable = !matches!(plan.desired, Desired::ServiceTag(_));
+        if !self.measured && measurable && !plan.before.is_empty() {
             let what = format!("target `{}`", self.target.name);
             found.extend(self.strictest().judge_step(&what, &plan.before, &plan.after));
         }

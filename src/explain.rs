@@ -40,6 +40,8 @@ pub struct OfTarget {
     /// What the firewall said when it was asked for this one address: whether an entry of ours holds it. Null where it
     /// cannot be asked.
     pub asked: Option<bool>,
+    /// Whether a rule that is not ours may keep it out.
+    pub doubtful: bool,
     /// Other people's rules that admit it already, or that judge the same ports.
     pub foreign: Vec<String>,
     /// What is not as it should be around the entries.
@@ -227,6 +229,7 @@ impl OfTarget {
             entries: Vec::new(),
             wanted,
             asked: None,
+            doubtful: false,
             foreign: Vec::new(),
             drift: Vec::new(),
             error: None,
@@ -264,6 +267,7 @@ impl OfTarget {
         let walled = others().any(|effect| *effect == ForeignEffect::Blocks);
         let admitted_by_others =
             others().any(|effect| matches!(effect, ForeignEffect::Admits(set) if set.contains(address)));
+        told.doubtful = others().any(|effect| effect.closes() || *effect == ForeignEffect::MayBlock);
         told.verdict = match &observed.skeleton {
             Skeleton::Absent => Verdict::NotEnforced,
             // Our own rules let this host reach itself.
@@ -324,6 +328,9 @@ fn written(out: &mut String, explained: &Explained, publication: Option<&Publica
         let by = by.join(", ");
         match target.verdict {
             Verdict::Admitted if by.is_empty() => writeln!(out, "  admitted: loopback always is")?,
+            Verdict::Admitted if target.doubtful => {
+                writeln!(out, "  admitted by {by}, unless a rule that is not ours keeps it out")?;
+            }
             Verdict::Admitted => writeln!(out, "  admitted by {by}")?,
             Verdict::Blocked => writeln!(out, "  dropped by a rule that is not ours, though {by} admits it")?,
             Verdict::AdmittedByOthers => writeln!(out, "  not admitted by ours, but by a rule that is not ours")?,

@@ -35,6 +35,9 @@ fn prefixes(random: &mut Random) -> Vec<String> {
         let address = (0x2001_0db8_u128 << 96 | bits & ((1 << 96) - 1)) & mask;
         all.push(format!("{}/{length}", Ipv6Addr::from(address)));
     }
+    // No publication has a prefix twice.
+    all.sort_unstable();
+    all.dedup();
     all
 }
 

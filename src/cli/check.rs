@@ -26,7 +26,16 @@ pub(super) async fn run(global: &Global, args: &Check, output: Output) -> Result
         output.result(&summary(&context.config))?;
     }
     if args.no_environment {
-        return told_to_programs(&context.config, Vec::new(), Vec::new(), text, output);
+        // What this build cannot do is no matter of the host.
+        let mut all = Vec::new();
+        for (target, failure) in
+            context.kept(&[])?.into_iter().filter_map(|kept| Some((kept.target, kept.provider.err()?)))
+        {
+            let seen = Seen { failures: vec![failure], ..Seen::default() };
+            seen.tell(&target.name, &format!("target `{}`", target.name), text, output)?;
+            all.push(OfTarget { target: target.name.clone(), seen });
+        }
+        return told_to_programs(&context.config, Vec::new(), all, text, output);
     }
     for receiver in &context.config.receivers {
         if let Some(problem) = notify::problem(receiver) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tagwall_provider::{Family, PerFamily};
+use tagwall_provider::{Family, IpNet, PerFamily};
 
 use super::raw::Cloud;
 
@@ -31,7 +31,7 @@ pub mod raw {
         pub resource_group: String,
         /// The network security group by name.
         pub nsg: String,
-        /// The first of eight priorities that are tagwall's, 100 to 4089.
+        /// The first of eleven priorities that are tagwall's, 100 to 4086.
         pub priority: u16,
         /// What the rules name as their source.
         #[serde(default)]
@@ -196,6 +196,15 @@ impl Nsg {
             }
         }
         let destination = PerFamily { v4: destination.v4, v6: destination.v6 };
+        for text in [&destination.v4, &destination.v6].into_iter().flatten() {
+            // Azure takes no prefix that does not begin where it says.
+            if let Some(prefix) = text.parse::<IpNet>().ok().filter(|prefix| *prefix != prefix.trunc()) {
+                return problem(
+                    "destination",
+                    format!("is `{text}`, which begins at `{}`: write that", prefix.trunc()),
+                );
+            }
+        }
         let account = Account {
             cloud: raw.cloud,
             credential: raw.credential,

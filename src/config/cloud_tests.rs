@@ -93,6 +93,8 @@ fn a_network_security_group_has_a_block_of_priorities() {
     refused(&nsg("priority = 99"), "`targets.api.azure-nsg.priority` is 99");
     refused(&nsg("priority = 4090"), "100 to 4086");
     parse(&target(&nsg("priority = 4086"))).unwrap();
+    refused(&nsg("priority = 200, destination = { v4 = \"10.0.0.4/16\" }"), "begins at `10.0.0.0/16`: write that");
+    parse(&target(&nsg("priority = 200, destination = { v4 = \"10.0.0.0/16\" }"))).unwrap();
     refused(&nsg("priority = 200, admit-probes = false"), "goes with `deny = true` only");
     refused(&nsg("priority = 200, client-id = \"x\""), "`targets.api.azure-nsg.client-id`");
     refused(&nsg("priority = 200, endpoint = \"http://192.0.2.1\""), "`targets.api.azure-nsg.endpoint`");

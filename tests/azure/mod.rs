@@ -137,6 +137,40 @@ fn rules_of_a_group_are_kept_beside_those_of_others() {
     });
 }
 
+/// Nobody here knows whom a tag admits, so no limit measures what is lost for it, also where nothing is remembered; and a
+/// rule of it that somebody widened is put right.
+#[test]
+fn a_tag_is_measured_by_nobody() {
+    with_namespaces(|| {
+        let world = World::edge(&strs(&many(32)));
+        let azure = Azure::start(&world);
+        let list = "[lists.entra]\ntags = [\"AzureActiveDirectory\"]\n";
+        world.config(&format!("{list}{}", azure.target("")));
+        azure.expect(0, "sync", None);
+        std::fs::remove_dir_all(world.path("state")).unwrap();
+        world.config(&format!("{list}{}", azure.target(", mode = \"service-tag\"")));
+        azure.expect(0, "sync", None);
+        let source = || {
+            let rules = azure.rules();
+            let tag = rules.iter().find(|rule| rule["name"].as_str().unwrap().ends_with("-tag")).unwrap();
+            tag["properties"]["sourceAddressPrefix"].clone()
+        };
+        assert_eq!(source(), "AzureActiveDirectory");
+        for hand in ["Internet", "192.0.2.1/32"] {
+            azure.arm.edit(|network| {
+                let group = tagwall_fake_arm::NsgName::new(SUBSCRIPTION, "net", "hub");
+                let mut rule =
+                    network.rules(&group).iter().find(|rule| rule.name.ends_with("-tag")).unwrap().as_ref().clone();
+                rule.properties.insert("sourceAddressPrefix".to_owned(), hand.into());
+                network.put_rule(&group, rule);
+            });
+            std::fs::remove_dir_all(world.path("state")).unwrap();
+            azure.expect(0, "sync", None);
+            assert_eq!(source(), "AzureActiveDirectory");
+        }
+    });
+}
+
 #[test]
 fn one_configuration_keeps_all_three_and_one_that_fails_stops_no_other() {
     with_namespaces(|| {

@@ -70,9 +70,12 @@ fn effects(settings: &Settings, rule: &Rule, admitted: &PrefixSet) -> Vec<(Forei
     effects
 }
 
+/// What is told of a rule that has one of our names.
+pub(crate) const NAME_TAKEN: &str = "has the name of one of the target's";
+
 fn name_taken(settings: &Settings, rule: &Rule) -> Option<String> {
     named(&settings.mark, &rule.name).and_then(|part| settings.priority_of(part))?;
-    Some(format!("has the name of one of the target's, and its description is not `{}`", settings.mark))
+    Some(format!("{NAME_TAKEN}, and its description is not `{}`", settings.mark))
 }
 
 /// The priority of the rule of ours that this one, which opens some of the same ports, comes behind.

@@ -80,17 +80,46 @@ pub(crate) struct Stuck;
 /// other's priority.
 pub(crate) fn writes(settings: &Settings, from: &State, to: &State, limits: &Limits) -> Result<Vec<Write>, Stuck> {
     let (mut state, mut writes) = (from.clone(), Vec::new());
-    let path = Path::new(settings, from, to, limits);
-    while let Some(write) = path.next(&state)? {
+    let paths = Guard::ALL.map(|guard| Path::new(settings, from, to, limits, guard));
+    while let Some(write) = first_of(paths.iter().map(|path| path.next(&state)))? {
         apply(&mut state, &write);
         writes.push(write);
+        if writes.len() > most_writes(from, to) {
+            return Err(Stuck);
+        }
     }
     Ok(writes)
 }
 
-/// The first write of all.
+/// More than any order takes: each rule may wait elsewhere, take in, and come to be as it shall.
+pub(crate) fn most_writes(from: &State, to: &State) -> usize {
+    4 * (from.len() + to.len())
+}
+
+/// The first write of all. Where rules that are not as they should be leave no way on which all that they may do is
+/// guarded, less is: they have to be mended all the same.
 pub(crate) fn next(settings: &Settings, from: &State, to: &State, limits: &Limits) -> Result<Option<Write>, Stuck> {
-    Path::new(settings, from, to, limits).next(from)
+    first_of(Guard::ALL.iter().map(|guard| Path::new(settings, from, to, limits, *guard).next(from)))
+}
+
+/// The first way that there is.
+fn first_of(ways: impl IntoIterator<Item = Result<Option<Write>, Stuck>>) -> Result<Option<Write>, Stuck> {
+    ways.into_iter().find(Result::is_ok).unwrap_or(Err(Stuck))
+}
+
+/// What is guarded on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Guard {
+    /// Who may be let in stays, and what may close does.
+    Possible,
+    /// Who surely is, and what surely does: of a rule that is not as it should be nobody knows.
+    Sure,
+    /// Who surely is. Of two ends that each close what the other should, one has to go first.
+    Admitted,
+}
+
+impl Guard {
+    const ALL: [Self; 3] = [Self::Possible, Self::Sure, Self::Admitted];
 }
 
 /// Makes a write.
@@ -112,17 +141,34 @@ struct Path<'a> {
     switches: bool,
     /// Whether a service tag is what all shall come to.
     to_tag: bool,
+    guard: Guard,
 }
 
 impl<'a> Path<'a> {
-    fn new(settings: &'a Settings, from: &'a State, to: &'a State, limits: &'a Limits) -> Self {
+    fn new(settings: &'a Settings, from: &'a State, to: &'a State, limits: &'a Limits, guard: Guard) -> Self {
         let tags = |effect: Effect| -> BTreeSet<(Box<str>, Family)> {
             effect.tags.into_iter().filter(|(tag, _)| **tag != *crate::PROBES).collect()
         };
-        let may = tags(Effect::possible(from, |part, _| part.holds_entries()));
+        let was = |of: fn(Part) -> bool| {
+            if guard > Guard::Possible {
+                Effect::sure_of(from, |part, _| of(part))
+            } else {
+                Effect::possible(from, |part, _| of(part))
+            }
+        };
+        let may = tags(was(Part::holds_entries));
         let (does, shall) = (tags(Effect::sure(from)), tags(Effect::sure(to)));
-        let kept = Effect::possible(from, |_, _| true).and(&Effect::sure(to));
-        Self { settings, from, to, limits, kept, switches: may != shall || does != shall, to_tag: !shall.is_empty() }
+        let kept = was(|_| true).and(&Effect::sure(to));
+        Self {
+            settings,
+            from,
+            to,
+            limits,
+            kept,
+            switches: may != shall || does != shall,
+            to_tag: !shall.is_empty(),
+            guard,
+        }
     }
 
     fn next(&self, state: &State) -> Result<Option<Write>, Stuck> {
@@ -221,6 +267,11 @@ impl<'a> Path<'a> {
             && !self.opens_gap(&after)
     }
 
+    /// Whom rules let in, as far as those are guarded.
+    fn guarded(&self, state: &State, of: impl Fn(Part, Family) -> bool) -> Effect {
+        if self.guard > Guard::Possible { Effect::sure_of(state, of) } else { Effect::possible(state, of) }
+    }
+
     /// Whether somebody is missing who is to stay. Nobody is who is surely admitted, or whose rules are all as they were:
     /// what a rule did that is not as it should be, it does until it is written.
     fn opens_gap(&self, after: &State) -> bool {
@@ -229,7 +280,7 @@ impl<'a> Path<'a> {
             let (before, now) = (&self.from[&part], after.get(&part));
             // Whoever came as far as the rule that was there comes to the one that is, and is let in.
             let stands_in = now.is_some_and(|now| {
-                let of = |state| Effect::possible(state, |other, of| other == part && of == family);
+                let of = |state| self.guarded(state, |other, of| other == part && of == family);
                 now.opens_to(family) == Overlap::Whole
                     && now.priority <= before.priority
                     && of(self.from).without(&of(after)).and(&missing).is_empty()
@@ -244,7 +295,8 @@ impl<'a> Path<'a> {
             after.iter().any(|end| anew(end, family) && end.1.priority < self.from[&part].priority)
         };
         let others = |family: &Family| {
-            after.iter().any(|end| anew(end, *family) && self.comes_before_others(self.from, end.1, *family))
+            self.guard == Guard::Possible
+                && after.iter().any(|end| anew(end, *family) && self.comes_before_others(self.from, end.1, *family))
         };
         let probes = |effect: &Effect, family: Family| effect.tags.contains(&(crate::PROBES.into(), family));
         let (last, now) = (Effect::sure(self.to), Effect::sure(&but_for_ends(after, self.from)));
@@ -253,15 +305,18 @@ impl<'a> Path<'a> {
             return true;
         }
         let missing_behind = self.kept.without(&now);
-        !missing.and(&Effect::possible(self.from, gone)).is_empty()
-            || !missing_behind.and(&Effect::possible(self.from, shut)).is_empty()
+        !missing.and(&self.guarded(self.from, gone)).is_empty()
+            || !missing_behind.and(&self.guarded(self.from, shut)).is_empty()
     }
 
     /// Whether it takes away what closes the ports, where they are to be closed at last, before something else does.
     fn opens_door(&self, state: &State, after: &State, (part, _): &Write) -> bool {
-        let goes = |family: Family| state.get(part).is_some_and(|before| before.may_close(family));
+        let closes = |before: &Standing, family| {
+            if self.guard > Guard::Possible { before.closes(family) } else { before.may_close(family) }
+        };
+        let goes = |family: Family| state.get(part).is_some_and(|before| closes(before, family));
         let opens = |family: Family| goes(family) && closed(self.to, family) && !closed(after, family);
-        matches!(part, Part::Deny(_)) && Family::ALL.into_iter().any(opens)
+        self.guard < Guard::Admitted && matches!(part, Part::Deny(_)) && Family::ALL.into_iter().any(opens)
     }
 
     /// Whether it closes the ports that were open before everybody has come who is to stay: until then others' rules may
@@ -286,7 +341,7 @@ impl<'a> Path<'a> {
         if !self.switches || matches!(part, Part::Probes(_)) {
             return false;
         }
-        let mut goes = Effect::possible(state, |other, _| other == *part).without(&Effect::sure(after));
+        let mut goes = self.guarded(state, |other, _| other == *part).without(&Effect::sure(after));
         if !self.to_tag {
             // Prefixes that nobody desires are nobody's who stays: only of a tag that goes it is not known who they are.
             goes.addresses = PrefixSet::new();
@@ -385,12 +440,17 @@ struct Effect {
 impl Effect {
     /// Who is admitted for sure.
     fn sure(state: &State) -> Self {
+        Self::sure_of(state, |_, _| true)
+    }
+
+    /// Who is, by these rules.
+    fn sure_of(state: &State, of: impl Fn(Part, Family) -> bool) -> Self {
         let gets_past = |rule: &Standing, family: Family| {
             state.values().all(|end| !end.may_close(family) || rule.priority < end.priority)
         };
         let surely =
             |rule: &Standing, family: Family| rule.opens_to(family) == Overlap::Whole && gets_past(rule, family);
-        Self::collect(state, |_, rule, family| surely(rule, family))
+        Self::collect(state, |part, rule, family| of(part, family) && surely(rule, family))
     }
 
     /// Who may be admitted, by these rules.

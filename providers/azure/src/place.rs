@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tagwall_provider::{
-    Admits, Desired, Entry, Family, ForeignEffect, IpNet, Limit, Observed, Operation, PrefixSet, Refusal, Skeleton,
-    SkeletonEdit, Slot, Step, Steps, cover_change,
+    Admits, Desired, Entry, Family, ForeignEffect, IpNet, Limit, Observed, Operation, OwnerMark, PrefixSet, Refusal,
+    Skeleton, SkeletonEdit, Slot, Step, Steps, cover_change,
 };
 
+use crate::foreign::NAME_TAKEN;
 use crate::layout::{Part, name};
 use crate::observe::{DESTINATIONS, MORE_RULES, WHOLE_GROUP, joined};
 use crate::order::{self, Limits, Standing, State};
@@ -150,6 +151,7 @@ fn in_order(
         contents.iter().filter(|(_, admits)| !admits.is_empty()).map(standing).collect()
     };
     let (from, to) = (state(before), state(after));
+    let none = || order::Stuck;
     let free = |slot| {
         let room = observed.rooms.iter().find(|room| room.slot == slot);
         room.and_then(|room| room.free.v4).and_then(|free| usize::try_from(free).ok()).unwrap_or(usize::MAX)
@@ -157,7 +159,7 @@ fn in_order(
     let around = settings.parts().filter(|part| settings.wants(*part)).count();
     let limits = Limits {
         prefixes: free(WHOLE_GROUP).saturating_add(order::prefixes(&from)),
-        rules: free(MORE_RULES).checked_sub(around).ok_or(order::Stuck)?,
+        rules: free(MORE_RULES).checked_sub(around).filter(|rules| *rules >= to.len()).ok_or_else(none)?,
         taken: BTreeSet::new(),
     };
     // Rules that have no place have no priority to hold either: each counts as standing outside the block.
@@ -277,11 +279,23 @@ fn occupied(settings: &Settings, observed: &Observed, part: Part) -> Refusal {
         ]
     } else {
         let keeps = last - first + 1;
-        vec![
-            format!("give the target another `priority`: it keeps {keeps} from there on, now {first} to {last}"),
-            "give that rule another name or priority, before or behind the target's".to_owned(),
-            restore,
-        ]
+        let by_name = found.iter().all(|what| what.contains(NAME_TAKEN));
+        let elsewhere =
+            || format!("give the target another `priority`: it keeps {keeps} from there on, now {first} to {last}");
+        let is_sibling = |mark: &&OwnerMark| {
+            **mark != settings.mark && found.iter().any(|what| what.contains(&format!(" of {mark} ")))
+        };
+        let sibling = settings.configured.iter().find(is_sibling);
+        let exchange = sibling.map(|mark| {
+            format!("where the target changes places with {mark}, move one of them to free priorities first")
+        });
+        let mut choices: Vec<String> = exchange.into_iter().chain((!by_name).then(elsewhere)).collect();
+        choices.push("give that rule another name or priority, before or behind the target's".to_owned());
+        if by_name {
+            choices.push("give the target another name".to_owned());
+        }
+        choices.push(restore);
+        choices
     });
     Refusal {
         limit: Limit::NotOurs,
@@ -295,6 +309,11 @@ fn full(settings: &Settings, observed: &Observed, before: &Contents, wanted: &Pr
     let ours: usize = before.values().map(BTreeSet::len).sum();
     let needed = Family::ALL.map(|family| format!("{} {family}", wanted.prefix_count(family))).join(" and ");
     let others = (settings.most_prefixes as u64).saturating_sub(free(WHOLE_GROUP)).saturating_sub(ours as u64);
+    let mut choices = vec!["let other rules of the group go, or give the target a group of its own".to_owned()];
+    if !wanted.is_empty() {
+        let tag = "let Azure resolve the tag: `mode = \"service-tag\"` takes one rule and no prefixes";
+        choices.splice(0..0, [tag.to_owned(), "name narrower or regional tags".to_owned()]);
+    }
     let needs = if wanted.is_empty() { String::new() } else { format!("{needed} prefixes are needed, and ") };
     Refusal {
         limit: Limit::Capacity,
@@ -305,10 +324,6 @@ fn full(settings: &Settings, observed: &Observed, before: &Contents, wanted: &Pr
             free(WHOLE_GROUP),
             free(MORE_RULES)
         ),
-        choices: vec![
-            "let Azure resolve the tag: `mode = \"service-tag\"` takes one rule and no prefixes".to_owned(),
-            "name narrower or regional tags".to_owned(),
-            "let other rules of the group go, or give the target a group of its own".to_owned(),
-        ],
+        choices,
     }
 }

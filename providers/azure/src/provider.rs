@@ -188,9 +188,12 @@ impl NetworkSecurityGroup {
             return Err(self.moved());
         }
         let goal = Goal::new(&self.settings, &group, steps)?;
-        let mut overtaken = 0;
+        let (mut overtaken, most) = (0, goal.most_writes(&self.settings, &group));
         while let Some(write) = goal.next(&self.settings, &group)? {
             let calls = applied.calls;
+            if usize::try_from(calls).is_ok_and(|calls| calls > most) {
+                return Err(self.moved());
+            }
             group = self.make(&client, &group, &write, applied).await?;
             overtaken += usize::from(applied.calls == calls);
             if overtaken > MOST_OVERTAKEN {
@@ -226,12 +229,14 @@ impl NetworkSecurityGroup {
         let mut late = 0;
         loop {
             let after = self.read(client).await?;
-            if Goal::holds(&self.settings, before, write, &after) {
+            let holds = Goal::holds(&self.settings, before, write, &after);
+            if holds || !overtaken && Goal::has_landed(&self.settings, write, &after) {
                 applied.calls += 1;
                 applied.added += write.added;
                 applied.removed += write.removed;
                 applied.skeleton += u64::from(write.skeleton);
-                return Ok(after);
+                // What else moved is no reason to forget what was done.
+                return if holds { Ok(after) } else { Err(self.moved()) };
             }
             // A changed version may be an answer that was lost: then the rule is as it was to be, and was counted above.
             if state(&self.settings, &after) != state(&self.settings, before) {

@@ -1,5 +1,7 @@
 //! What apply has in mind, and the next request on the way there.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tagwall_provider::{Cause, Operation, OwnerMark, ProviderError, Steps};
 
@@ -77,9 +79,12 @@ impl Goal {
             return Err(ProviderError::Conflict(Cause::new(what)));
         }
         let next = order::next(settings, &state, &self.0, &limits).map_err(|order::Stuck| {
-            let cause = Cause::new("the target's rules cannot be brought in order one by one");
-            ProviderError::rejected(cause.hint(
-                "something came into the group since it was planned, or two of the target's rules hold each other's priority: plan again, or `withdraw` and `sync`",
+            let parts: BTreeSet<Part> = self.0.keys().chain(state.keys()).copied().collect();
+            let differs = |part: &&Part| self.0.get(part) != state.get(part);
+            let names: Vec<String> = parts.iter().filter(differs).map(|part| name(&settings.mark, *part)).collect();
+            let what = format!("the rules {} cannot be brought in order one by one", names.join(", "));
+            ProviderError::rejected(Cause::new(what).hint(
+                "something came into the group since it was planned: plan again. Otherwise put one of them where it belongs by hand, or take them all away with `withdraw`, which leaves the ports to others' rules until the next `sync`",
             ))
         })?;
         Ok(next.map(|write| Write::new(settings, group, &state, write)))
@@ -99,6 +104,16 @@ impl Goal {
         foreign::others(settings, group).find(occupies)
     }
 
+    /// More requests than any way takes.
+    pub(crate) fn most_writes(&self, settings: &Settings, group: &Group) -> usize {
+        order::most_writes(&state(settings, group), &self.0)
+    }
+
+    /// Whether the rule is as a request was to make it, whatever else happened.
+    pub(crate) fn has_landed(settings: &Settings, write: &Write, after: &Group) -> bool {
+        state(settings, after).get(&write.step.0) == write.step.1.as_ref()
+    }
+
     /// Whether the group is as it was to be after a request.
     pub fn holds(settings: &Settings, before: &Group, write: &Write, after: &Group) -> bool {
         let mut expected = state(settings, before);
@@ -115,7 +130,7 @@ impl Goal {
 }
 
 /// Whom a rule of the skeleton names.
-fn source(part: Part) -> std::collections::BTreeSet<tagwall_provider::Admits> {
+fn source(part: Part) -> BTreeSet<tagwall_provider::Admits> {
     use tagwall_provider::Admits;
     match part {
         Part::Probes(_) => [Admits::ServiceTag(crate::PROBES.into())].into(),
@@ -128,7 +143,7 @@ impl Write {
         let (part, after) = (write.0, write.1.as_ref());
         let rules = ours(settings, group);
         let rule = rules.get(&part).copied();
-        let none = std::collections::BTreeSet::new();
+        let none = BTreeSet::new();
         let old = state.get(&part).map_or(&none, |rule| &rule.admits);
         let new = after.map_or(&none, |rule| &rule.admits);
         let counted = |count: usize| if part.holds_entries() { count as u64 } else { 0 };

@@ -108,6 +108,31 @@ async fn a_thousand_rules() {
     }
 }
 
+/// What a standing target is to have besides is counted before anything is written.
+#[tokio::test]
+async fn a_thousand_rules_and_what_a_target_comes_to_need() {
+    let bench = Bench::new(Behaviour::default());
+    let clients = Bench::clients();
+    let rule = |number: usize| {
+        Rule::inbound(&format!("r{number}"), "Allow", 1000 + u16::try_from(number).unwrap(), &["*"], "22")
+    };
+    let wanted = || Desired::listed(set(&["192.0.2.0/24", "2001:db8::/32"]));
+    for (left, fits) in [(2, false), (3, false), (4, true)] {
+        bench.arm.put_nsg(SUBSCRIPTION, GROUP, HUB, (0..MOST_RULES - left).map(rule).collect());
+        pass(&bench.provider(&clients, settings()), &wanted()).await.unwrap();
+        let before = bench.writes().len();
+        let closed = pass(&bench.provider(&clients, Settings { deny: true, ..settings() }), &wanted()).await;
+        match closed {
+            Ok(_) => assert!(fits, "{left}"),
+            Err(PassError::Refused(refusal)) => {
+                assert!(!fits && refusal.limit == Limit::Capacity, "{left}: {refusal}");
+                assert_eq!(bench.writes().len(), before);
+            }
+            Err(error) => panic!("{left}: {error:?}"),
+        }
+    }
+}
+
 /// One PUT for each rule that changes, none in a second pass, none to look.
 #[tokio::test]
 async fn as_few_writes_as_rules_change() {

@@ -165,6 +165,28 @@ async fn what_comes_into_our_place_meanwhile_is_not_written_over() {
     }
 }
 
+/// A request that was made before somebody else's hand was noticed is told with the conflict: something was changed.
+#[tokio::test]
+async fn what_was_done_before_a_conflict_is_told() {
+    let bench = Bench::new(Behaviour::default());
+    let clients = Bench::clients();
+    let provider = bench.provider(&clients, Settings { deny: true, ..settings() });
+    pass(&provider, &desired(&["192.0.2.0/25", "2001:db8::/48"])).await.unwrap();
+    let wish = desired(&["192.0.2.0/24", "2001:db8::/48"]);
+    let observed = provider.observe().await.unwrap();
+    let steps = provider.place(&observed, &wish).unwrap();
+    let rules = bench.rules();
+    let mut moved = rules.iter().find(|rule| rule.name.ends_with("-deny")).unwrap().as_ref().clone();
+    moved.properties.insert("priority".to_owned(), 300.into());
+    let edit = Edit::PutRule { nsg: name(), rule: moved };
+    bench.arm.fault(Fault::new("PUT", "", FaultKind::Before(edit)));
+    let error = provider.apply(&observed.revision, &steps).await.unwrap_err();
+    assert_eq!((error.class(), error.applied().calls, error.applied().added), ("conflict", 1, 1), "{error:?}");
+    // Negative control: where nothing was written, nothing is told.
+    let error = provider.apply(&observed.revision, &steps).await.unwrap_err();
+    assert_eq!((error.class(), error.applied().calls), ("conflict", 0), "{error:?}");
+}
+
 #[tokio::test]
 async fn what_others_do_to_the_ports_is_told() {
     let bench = Bench::new(Behaviour::default());
