@@ -379,7 +379,7 @@ fn what_is_damaged_in_both_families_is_mended() {
         rule["properties"]["priority"] = json!(priority - 12);
     };
     let exchange: Hand = |rule| {
-        let other = if rule["properties"]["destinationAddressPrefix"] == DESTINATIONS[0] { 1 } else { 0 };
+        let other = usize::from(rule["properties"]["destinationAddressPrefix"] == DESTINATIONS[0]);
         rule["properties"]["destinationAddressPrefix"] = json!(DESTINATIONS[other]);
     };
     let tag = Desired::ServiceTag("ExampleService".to_owned());
