@@ -24,6 +24,7 @@
 //!   as a whole: that would delete the rules that it does not name.
 //! * **Nothing moves**: one new prefix is one request, and a prefix stays in its rule.
 
+mod effect;
 mod error;
 mod foreign;
 mod layout;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tagwall_provider::{Entry, Family, Observed, Orphan, OwnerMark, PerFamily, Room, Skeleton, Slot, StoredId};
 
+use crate::effect::{Standing, State};
 use crate::foreign::{self, Overlap};
 use crate::layout::{Part, name, named, owned};
-use crate::order::{Limits, Standing, State};
+use crate::order::Limits;
 use crate::rule::{Group, Protocols, Rule};
 use crate::settings::{Settings, destination};
 

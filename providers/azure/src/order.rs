@@ -1,59 +1,19 @@
 //! In which order rules are written, so that every state in between is as good as the first and the last.
 //!
 //! One write makes, changes or deletes one rule, and takes effect as a whole. An order is looked for step by step: of
-//! the writes that are left, the first after which nobody is missing who was admitted and is to stay, and after which the
-//! group holds no more than it can, and nobody gets in who did not and is not to. What adds comes before what only takes away; where a rule cannot change at once,
-//! it takes in the new first and lets go of the old later, and one whose priority another of ours still has waits at a free one.
+//! the writes that are left, the first after which nobody is missing who was admitted and is to stay, nobody gets in who
+//! did not and is not to, and the group holds no more than it can. What adds comes before what only takes away. Where a
+//! rule cannot change at once, it takes in the new first and lets go of the old later; one whose priority another of ours
+//! still has waits at a free one; and one that is to go may stand in for its successor.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use tagwall_provider::{Admits, Family, PerFamily, PrefixSet};
+use tagwall_provider::{Admits, Family, PrefixSet};
 
-use crate::foreign::{Overlap, overlap_of};
+use crate::effect::{Effect, Standing, State, but_for_ends, closed, prefixes, prefixes_of, takes_effect};
+use crate::foreign::Overlap;
 use crate::layout::Part;
-use crate::rule::everybody;
 use crate::settings::Settings;
-
-/// One of our rules, as far as the order of writes depends on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// Whom its source names.
-    pub(crate) admits: BTreeSet<Admits>,
-    pub(crate) priority: u16,
-    /// Whether everything else about it is as it should be.
-    pub(crate) works: bool,
-    /// Whether it lets in whom it names, rather than keeping them out.
-    pub(crate) opens: bool,
-    /// How much of what the target opens it speaks of: all, so that what it says is sure; some, or nobody knows; nothing.
-    pub(crate) reach: PerFamily<Overlap>,
-}
-
-impl Standing {
-    /// A rule as it should be.
-    pub(crate) fn good(settings: &Settings, part: Part, priority: u16, admits: BTreeSet<Admits>) -> Self {
-        let to = settings.destination_of(part);
-        let reach = PerFamily::from_fn(|family| overlap_of(settings, family, to));
-        Self { admits, priority, works: true, opens: !matches!(part, Part::Deny(_)), reach }
-    }
-
-    fn opens_to(&self, family: Family) -> Overlap {
-        if self.opens { *self.reach.get(family) } else { Overlap::None }
-    }
-
-    /// Whether it may keep somebody out: what closes, or what was turned against those whom it is for.
-    fn may_close(&self, family: Family) -> bool {
-        !self.opens && *self.reach.get(family) > Overlap::None
-    }
-
-    /// Whether it keeps everybody out who comes as far.
-    fn closes(&self, family: Family) -> bool {
-        let all = everybody().map(Admits::Range);
-        !self.opens && *self.reach.get(family) == Overlap::Whole && all.iter().all(|one| self.admits.contains(one))
-    }
-}
-
-/// Our rules.
-pub(crate) type State = BTreeMap<Part, Standing>;
 
 /// One write: what a rule is to be, or nothing where it goes.
 pub(crate) type Write = (Part, Option<Standing>);
@@ -179,12 +139,13 @@ impl<'a> Path<'a> {
             return Ok(None);
         }
         left.sort_by_key(|write| (self.class(state, write), write.0));
-        let at_once = |write: &&Write| self.allows(state, write) && takes_effect(state, write);
+        let at_once = |write: &&Write| self.allows(state, write) && takes_effect(state, write.0, write.1.as_ref());
         let found = left.iter().find(at_once).cloned();
         let found = found.or_else(|| self.by_halves(state, &left));
         let brings = |write: &Write| self.brings(state, write);
-        let found =
-            found.or_else(|| self.by_parking(state, &left, |write, _| brings(write) && takes_effect(state, write)));
+        let found = found.or_else(|| {
+            self.by_parking(state, &left, |write, _| brings(write) && takes_effect(state, write.0, write.1.as_ref()))
+        });
         let found = found.or_else(|| left.iter().find(|write| self.allows(state, write)).cloned());
         let frees =
             |write: &Write, after: &State| left.iter().any(|other| other.0 != write.0 && self.allows(after, other));
@@ -382,28 +343,6 @@ impl<'a> Path<'a> {
     }
 }
 
-/// A state without the ends that stood before as they do: whom those shut out were out, and no other end shuts them out.
-fn but_for_ends(state: &State, before: &State) -> State {
-    let stood = |part: &Part, rule: &Standing| matches!(part, Part::Deny(_)) && before.get(part) == Some(rule);
-    state.iter().filter(|(part, rule)| !stood(part, rule)).map(|(part, rule)| (*part, rule.clone())).collect()
-}
-
-/// Whether a rule that lets in will: not behind one of ours that may close before.
-fn takes_effect(state: &State, (part, rule): &Write) -> bool {
-    let Some(rule) = rule else { return true };
-    let before = |(other, end): (&Part, &Standing), family| {
-        other != part && end.may_close(family) && end.priority < rule.priority
-    };
-    let is_behind =
-        |family: Family| rule.opens_to(family) > Overlap::None && state.iter().any(|end| before(end, family));
-    !Family::ALL.into_iter().any(is_behind)
-}
-
-/// Whether something of ours closes the ports for sure.
-fn closed(state: &State, family: Family) -> bool {
-    state.values().any(|end| end.closes(family))
-}
-
 /// All of both, and nothing that lies within another: Azure takes no overlapping prefixes in a rule.
 fn both(old: &BTreeSet<Admits>, new: &BTreeSet<Admits>) -> BTreeSet<Admits> {
     let within = |inner: &Admits, outer: &Admits| match (inner, outer) {
@@ -417,89 +356,4 @@ fn both(old: &BTreeSet<Admits>, new: &BTreeSet<Admits>) -> BTreeSet<Admits> {
     };
     let all: BTreeSet<&Admits> = old.union(new).collect();
     all.iter().filter(|one| !all.iter().any(|other| within(one, other))).map(|one| (*one).clone()).collect()
-}
-
-/// How many prefixes they hold, as the group counts them: a tag is none.
-pub(crate) fn prefixes(state: &State) -> usize {
-    state.keys().map(|part| prefixes_of(state, *part)).sum()
-}
-
-fn prefixes_of(state: &State, part: Part) -> usize {
-    let ranges = |rule: &Standing| rule.admits.iter().filter(|admits| matches!(admits, Admits::Range(_))).count();
-    // What closes names `*`, which is no prefix.
-    state.get(&part).filter(|_| part.holds_entries()).map_or(0, ranges)
-}
-
-/// Whom a state lets in: not what its rules say, but what comes of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Effect {
-    addresses: PrefixSet,
-    tags: BTreeSet<(Box<str>, Family)>,
-}
-
-impl Effect {
-    /// Who is admitted for sure.
-    fn sure(state: &State) -> Self {
-        Self::sure_of(state, |_, _| true)
-    }
-
-    /// Who is, by these rules.
-    fn sure_of(state: &State, of: impl Fn(Part, Family) -> bool) -> Self {
-        let gets_past = |rule: &Standing, family: Family| {
-            state.values().all(|end| !end.may_close(family) || rule.priority < end.priority)
-        };
-        let surely =
-            |rule: &Standing, family: Family| rule.opens_to(family) == Overlap::Whole && gets_past(rule, family);
-        Self::collect(state, |part, rule, family| of(part, family) && surely(rule, family))
-    }
-
-    /// Who may be admitted, by these rules.
-    fn possible(state: &State, of: impl Fn(Part, Family) -> bool) -> Self {
-        let is_shut = |rule: &Standing, family: Family| {
-            state.values().any(|end| end.closes(family) && end.priority < rule.priority)
-        };
-        let possibly = |part: Part, rule: &Standing, family: Family| {
-            rule.opens_to(family) > Overlap::None && of(part, family) && !is_shut(rule, family)
-        };
-        Self::collect(state, possibly)
-    }
-
-    /// Whom rules let in that are picked.
-    fn collect(state: &State, picks: impl Fn(Part, &Standing, Family) -> bool) -> Self {
-        let (mut ranges, mut tags, [everybody, _]) = (Vec::new(), BTreeSet::new(), everybody());
-        for (part, rule) in state {
-            for family in Family::ALL.into_iter().filter(|family| picks(*part, rule, *family)) {
-                for admits in &rule.admits {
-                    match admits {
-                        Admits::Range(range) if range.family() == family => ranges.push(*range),
-                        Admits::Range(_) => {}
-                        Admits::ServiceTag(tag) => drop(tags.insert((tag.clone(), family))),
-                    }
-                }
-                // Load balancers are among everybody.
-                if rule.admits.contains(&Admits::Range(everybody)) {
-                    tags.insert((crate::PROBES.into(), family));
-                }
-            }
-        }
-        Self { addresses: ranges.into_iter().collect(), tags }
-    }
-
-    fn and(&self, other: &Self) -> Self {
-        Self {
-            addresses: self.addresses.intersection(&other.addresses),
-            tags: self.tags.intersection(&other.tags).cloned().collect(),
-        }
-    }
-
-    fn without(&self, other: &Self) -> Self {
-        Self {
-            addresses: self.addresses.difference(&other.addresses),
-            tags: self.tags.difference(&other.tags).cloned().collect(),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.tags.is_empty()
-    }
 }

@@ -8,10 +8,11 @@ use tagwall_provider::{
     Skeleton, SkeletonEdit, Slot, Step, Steps, cover_change,
 };
 
+use crate::effect::{self, Standing, State};
 use crate::foreign::NAME_TAKEN;
 use crate::layout::{Part, name};
 use crate::observe::{DESTINATIONS, MORE_RULES, WHOLE_GROUP, joined};
-use crate::order::{self, Limits, Standing, State};
+use crate::order::{self, Limits};
 use crate::settings::{Settings, check_tag};
 
 /// Whom each of our rules admits, or shall.
@@ -158,7 +159,7 @@ fn in_order(
     };
     let around = settings.parts().filter(|part| settings.wants(*part)).count();
     let limits = Limits {
-        prefixes: free(WHOLE_GROUP).saturating_add(order::prefixes(&from)),
+        prefixes: free(WHOLE_GROUP).saturating_add(effect::prefixes(&from)),
         rules: free(MORE_RULES).checked_sub(around).filter(|rules| *rules >= to.len()).ok_or_else(none)?,
         taken: BTreeSet::new(),
     };

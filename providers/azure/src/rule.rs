@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 use tagwall_provider::{AddressRange, Admits, Family, IpNet, OwnerMark};
 
+use crate::effect::Standing;
 use crate::layout::{Part, name};
-use crate::order::Standing;
 use crate::settings::{Ports, Settings};
 
 /// What ARM answered is no network security group.

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tagwall_provider::{Cause, Operation, OwnerMark, ProviderError, Steps};
 
+use crate::effect::{Standing, State};
 use crate::foreign;
 use crate::layout::{Part, name, named, owned};
 use crate::observe::{limits, ours, state};
-use crate::order::{self, Standing, State};
+use crate::order;
 use crate::place::Contents;
 use crate::rule::{Group, Rule};
 use crate::settings::Settings;
